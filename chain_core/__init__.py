@@ -1,0 +1,1 @@
+"""Chains: a pretrained backbone, a few small links, several task heads."""

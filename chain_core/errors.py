@@ -1,0 +1,55 @@
+"""Everything a user can mend, as one tree.
+
+    ChainError              code + params -> one clear sentence, in either language
+    ├── ConfigError         the YAML or the draft: unknown key, value out of range, parts that do not fit
+    ├── DataError           a file, a column, a label
+    ├── BackboneError       a folder without weights, a hub that does not answer, an unsupported model
+    ├── RunError            a run, bundle or store that is missing or unusable
+    └── ResourceError       disk full, memory exhausted
+
+An error's sentence stands in the catalogues under `errors.<code>`; anything else that is raised is a bug.
+"""
+
+from __future__ import annotations
+
+from chain_core.messages import render
+
+
+class ChainError(Exception):
+    """Something the user can mend. `code` names the sentence, `params` fill it."""
+
+    def __init__(self, code: str, /, **params: object) -> None:
+        super().__init__(code)
+        self.code = code
+        self.params = params
+
+    def text(self, language: str = "en") -> str:
+        """What happened, why, and what to do next."""
+        return render(f"errors.{self.code}", language, **self.params)
+
+    def __str__(self) -> str:
+        return self.text("en")
+
+
+class ConfigError(ChainError):
+    """A config that cannot become a run. `path` is the key's place, such as `chain.links[2].density`."""
+
+    def __init__(self, code: str, /, path: str = "", **params: object) -> None:
+        super().__init__(code, path=path, **params)
+        self.path = path
+
+
+class DataError(ChainError):
+    """A table that cannot be read or used as asked."""
+
+
+class BackboneError(ChainError):
+    """A backbone that cannot be loaded or driven."""
+
+
+class RunError(ChainError):
+    """A run, bundle or store that is missing or unusable."""
+
+
+class ResourceError(ChainError):
+    """The machine ran out of something."""

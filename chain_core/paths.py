@@ -1,0 +1,29 @@
+"""Where the workbench keeps what it makes.
+
+workspace/              or the folder that CHAIN_HOME names
+  store.db              runs, events, metrics, data sets (SQLite)
+  datasets/<hash>/      one stored data set
+  features/<hash>/      one cached set of backbone features
+  runs/<run_id>/        one run: config, events, predictions, model, report
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+def get_home() -> Path:
+    """The workspace folder, made if missing."""
+    home = Path(os.environ.get("CHAIN_HOME") or PROJECT / "workspace").expanduser().resolve()
+    home.mkdir(parents=True, exist_ok=True)
+    return home
+
+
+def get_folder(name: str) -> Path:
+    """One of the workspace's folders (`datasets`, `features`, `runs`), made if missing."""
+    folder = get_home() / name
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

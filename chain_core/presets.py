@@ -1,0 +1,28 @@
+"""Three sets of defaults: any key of the user's own goes over them.
+
+fast      the backbone is frozen and its features are cached: an epoch costs a few matrix products
+balanced  LoRA in the top layers
+thorough  LoRA in all layers, a deeper chain
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "fast": {
+        "backbone": {"tuning": "frozen"},
+        "chain": {"depth": 3},
+        "train": {"epochs": 10, "batch_size": 64, "learning_rate": 1e-3},
+    },
+    "balanced": {
+        "backbone": {"tuning": "lora", "layers": 3},
+        "chain": {"depth": 3},
+        "train": {"epochs": 10, "batch_size": 32, "learning_rate": 1e-3},
+    },
+    "thorough": {
+        "backbone": {"tuning": "lora"},
+        "chain": {"depth": 6},
+        "train": {"epochs": 15, "batch_size": 32, "learning_rate": 1e-3},
+    },
+}

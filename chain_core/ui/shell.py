@@ -1,0 +1,87 @@
+"""What every page does first, and what app.py routes to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import streamlit as st
+
+from chain_core.errors import ChainError
+from chain_core.paths import PROJECT
+from chain_core.ui.language import get_language, show_language_switch, t
+
+PAGES = ("home", "data", "chain", "runs", "report", "predict")
+ICONS = {
+    "home": ":material/home:",
+    "data": ":material/table:",
+    "chain": ":material/link:",
+    "runs": ":material/monitoring:",
+    "report": ":material/analytics:",
+    "predict": ":material/chat:",
+}
+STYLE = PROJECT / "assets" / "styles" / "workbench.css"
+
+
+def open_page(name: str) -> None:
+    """Language, style and title of one page; the first call of each page, whether app.py ran or not."""
+    st.html(STYLE)
+    if not st.session_state.get("_routed"):
+        # A deep link may run the page without the router: do here what it would have done.
+        show_language_switch()
+    st.session_state["_routed"] = False
+    st.title(t(f"{name}.title"), anchor=False)
+    st.caption(t(f"{name}.caption"))
+
+
+def build_navigation() -> Any:
+    """The router's pages, titled in this session's language."""
+    st.session_state["_routed"] = True
+    show_language_switch()
+    pages = [
+        st.Page(
+            str(PROJECT / "pages" / f"{name}.py"),
+            title=t(f"nav.{name}"),
+            icon=ICONS[name],
+            url_path=name,
+            default=name == "home",
+        )
+        for name in PAGES
+    ]
+    return st.navigation(pages)
+
+
+def go_to(name: str, **params: str) -> None:
+    """Leave for another page, with query parameters such as `run=ID`."""
+    st.switch_page(str(PROJECT / "pages" / f"{name}.py"), query_params=params or None)
+
+
+def show_error(error: ChainError) -> None:
+    """An error's sentence, as text: whatever a file or label smuggled into it stays text."""
+    st.error(escape_markdown(error.text(get_language())), icon=":material/error:")
+
+
+def show_empty(page: str, target: str) -> None:
+    """An empty page: what is missing, and the one click that leads on. Ends the script."""
+    with st.container(border=True):
+        st.markdown(t(f"{page}.empty"))
+        if st.button(t(f"{page}.empty_action"), type="primary", key=f"{page}_empty"):
+            go_to(target)
+    st.stop()
+
+
+def guard(action: Callable[[], Any]) -> Any:
+    """The action's value; a ChainError becomes a sentence on the screen and ends the script."""
+    try:
+        return action()
+    except ChainError as error:
+        show_error(error)
+        st.stop()
+
+
+_SPECIAL = str.maketrans({character: f"\\{character}" for character in "\\`*_{}[]()<>#+-!|~$:"})
+
+
+def escape_markdown(text: str) -> str:
+    """Text that st.markdown, st.error and labels show letter by letter."""
+    return text.translate(_SPECIAL)
