@@ -91,7 +91,8 @@ class BackboneConfig(Section):
 class LinkConfig(Section):
     """One link: z_k = x_k + f_k(x_k), where x_k joins the last state and the link's tap."""
 
-    kind: Literal["linear", "bottleneck", "attention"] = "attention"
+    kind: Literal["auto", "linear", "bottleneck", "attention"] = "auto"
+    """auto: attention where a head tags, else bottleneck, which works on pooled vectors and trains in moments."""
     density: Float = Field(1.0, gt=0, le=1)
     """Inner width as a fraction of the full one."""
     dropout: Float = Field(0.1, ge=0, lt=1)
@@ -114,10 +115,6 @@ class ChainConfig(Section):
     ] = LinkConfig()
     lexical: Literal["auto", "on", "off"] = "auto"
     """Join word shapes and affixes to link 1; auto: where a head tags."""
-
-    def get_link(self, position: int) -> LinkConfig:
-        """The config of the link at `position`, 1 … depth."""
-        return self.links[position - 1] if isinstance(self.links, tuple) else self.links
 
 
 class HeadConfig(Section):
@@ -173,6 +170,15 @@ class Config(Section):
     heads: dict[Annotated[str, Field(pattern=r"^[^\s/@:|]{1,64}$")], HeadConfig] | None = None
     """Name -> head; null: inferred from the columns."""
     train: TrainConfig = TrainConfig()
+
+    def get_link(self, position: int) -> LinkConfig:
+        """The link at `position`, 1 … depth, its kind resolved."""
+        links = self.chain.links
+        link = links[position - 1] if isinstance(links, tuple) else links
+        if link.kind != "auto":
+            return link
+        tagging = any(head.kind == "tagging" for head in (self.heads or {}).values())
+        return link.model_copy(update={"kind": "attention" if tagging else "bottleneck"})
 
     def get_depths(self, head: str) -> tuple[int, ...]:
         """The positions of one head as numbers, ascending, `last` resolved."""
