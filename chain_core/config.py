@@ -8,7 +8,9 @@ Widths are numbers of features, fractions are in [0, 1], lengths are in tokens.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 import yaml
@@ -45,7 +47,7 @@ class Section(BaseModel):
 
 
 class DataConfig(Section):
-    """Where the rows come from. A source is a path, relative to the YAML file, or a stored data set's name."""
+    """Where the rows come from. A source is a path relative to the YAML file, or a stored data set's name."""
 
     train: str = Field(min_length=1)
     validation: str | Float = 0.1
@@ -53,11 +55,11 @@ class DataConfig(Section):
     test: str | Float | None = None
     """A source, a fraction as above, or null for no test rows."""
     split: str | None = None
-    """A column whose cells name each row's split; where given, `validation` and `test` as fractions are unused."""
-    split_seed: Int = Field(0, ge=0)
+    """A column that names each row's split; where given, fractions in `validation` and `test` are unused."""
+    split_seed: Int = Field(default=0, ge=0)
     encoding: str | None = None
     """Of text files; null: found from the bytes."""
-    delimiter: str | None = Field(None, min_length=1, max_length=1)
+    delimiter: str | None = Field(default=None, min_length=1, max_length=1)
     """Of CSV and TSV files; null: found from the bytes."""
 
 
@@ -67,22 +69,22 @@ class InputConfig(Section):
     text: str | None = None
     pair: str | None = None
     tokens: str | None = None
-    max_length: Int | None = Field(None, ge=4, le=8192)
+    max_length: Int | None = Field(default=None, ge=4, le=8192)
     """Longest input in tokens, special ones included; null: what the backbone was made for."""
 
 
 class BackboneConfig(Section):
     """The pretrained model: a packaged name, a local folder, or a hub id; and how it is tuned."""
 
-    name: str = Field("minilm-l6", min_length=1)
+    name: str = Field(default="minilm-l6", min_length=1)
     tuning: Literal["frozen", "lora", "full"] = "frozen"
-    layers: Int | None = Field(None, ge=1)
+    layers: Int | None = Field(default=None, ge=1)
     """Tune only the top N layers; null: all of them. Without meaning when frozen."""
-    rank: Int = Field(16, ge=1, le=512)
+    rank: Int = Field(default=16, ge=1, le=512)
     """Of LoRA's two factors (Hu et al. 2021, arXiv 2106.09685)."""
-    alpha: Float = Field(32.0, gt=0)
+    alpha: Float = Field(default=32.0, gt=0)
     """LoRA's scale: its product is multiplied by alpha / rank."""
-    dropout: Float = Field(0.05, ge=0, lt=1)
+    dropout: Float = Field(default=0.05, ge=0, lt=1)
     """On LoRA's input."""
     targets: Literal["all-linear"] | tuple[str, ...] = "all-linear"
     """Names of the linear layers that LoRA wraps."""
@@ -92,10 +94,10 @@ class LinkConfig(Section):
     """One link: z_k = x_k + f_k(x_k), where x_k joins the last state and the link's tap."""
 
     kind: Literal["auto", "linear", "bottleneck", "attention"] = "auto"
-    """auto: attention where a head tags, else bottleneck, which works on pooled vectors and trains in moments."""
-    density: Float = Field(1.0, gt=0, le=1)
+    """auto: attention where a head tags, else bottleneck: it works on pooled vectors, in moments."""
+    density: Float = Field(default=1.0, gt=0, le=1)
     """Inner width as a fraction of the full one."""
-    dropout: Float = Field(0.1, ge=0, lt=1)
+    dropout: Float = Field(default=0.1, ge=0, lt=1)
     init: Literal["identity", "random"] = "identity"
     strategy: Literal["train", "freeze"] = "train"
     detach: bool = False
@@ -105,10 +107,10 @@ class LinkConfig(Section):
 class ChainConfig(Section):
     """The links between the backbone and the heads."""
 
-    depth: Int = Field(3, ge=0, le=MAX_DEPTH)
-    width: Int = Field(256, ge=8, le=4096)
+    depth: Int = Field(default=3, ge=0, le=MAX_DEPTH)
+    width: Int = Field(default=256, ge=8, le=4096)
     taps: tuple[Annotated[Int, Field(ge=0)], ...] | None = None
-    """The backbone layer that each link reads (0: the embeddings); null: evenly spaced, ending at the last."""
+    """The backbone layer each link reads (0: the embeddings); null: evenly spaced, ending at the last."""
     links: Annotated[
         Annotated[LinkConfig, Tag("one")] | Annotated[tuple[LinkConfig, ...], Tag("each")],
         Discriminator(lambda value: "each" if isinstance(value, list | tuple) else "one"),
@@ -122,46 +124,46 @@ class HeadConfig(Section):
 
     kind: Literal["classification", "multilabel", "regression", "tagging"]
     column: str = Field(min_length=1)
-    depths: tuple[Depth, ...] = Field(("last",), min_length=1)
+    depths: tuple[Depth, ...] = Field(default=("last",), min_length=1)
     """Positions in the chain, 0 (the backbone) … depth; `last` is the chain's depth."""
-    weight: Float = Field(1.0, ge=0)
+    weight: Float = Field(default=1.0, ge=0)
     depth_weights: tuple[Annotated[Float, Field(ge=0)], ...] | None = None
     """One for each entry of `depths`; null: 1 each."""
     class_weights: Literal["none", "balanced"] = "none"
-    label_smoothing: Float = Field(0.0, ge=0, lt=1)
-    dropout: Float = Field(0.1, ge=0, lt=1)
-    separator: str | None = Field(None, min_length=1, max_length=3)
+    label_smoothing: Float = Field(default=0.0, ge=0, lt=1)
+    dropout: Float = Field(default=0.1, ge=0, lt=1)
+    separator: str | None = Field(default=None, min_length=1, max_length=3)
     """Between the labels of one multilabel cell; null: found from the cells."""
 
 
 class TrainConfig(Section):
     """The loop."""
 
-    epochs: Int = Field(10, ge=1, le=10_000)
-    batch_size: Int = Field(64, ge=1, le=4096)
-    learning_rate: Float = Field(1e-3, gt=0, le=10)
+    epochs: Int = Field(default=10, ge=1, le=10_000)
+    batch_size: Int = Field(default=64, ge=1, le=4096)
+    learning_rate: Float = Field(default=1e-3, gt=0, le=10)
     """Of links and heads, at the end of the warm-up (AdamW)."""
-    backbone_learning_rate: Float = Field(5e-4, gt=0, le=10)
+    backbone_learning_rate: Float = Field(default=5e-4, gt=0, le=10)
     """Of the backbone's tuned parameters."""
-    weight_decay: Float = Field(0.01, ge=0, le=10)
-    warmup: Float = Field(0.1, ge=0, le=1)
+    weight_decay: Float = Field(default=0.01, ge=0, le=10)
+    warmup: Float = Field(default=0.1, ge=0, le=1)
     """Fraction of all steps in which the learning rate rises from 0."""
     schedule: Literal["linear", "cosine", "constant"] = "linear"
-    clip: Float | None = Field(1.0, gt=0)
+    clip: Float | None = Field(default=1.0, gt=0)
     """Largest norm of the gradient; null: no clipping."""
-    patience: Int | None = Field(None, ge=1)
+    patience: Int | None = Field(default=None, ge=1)
     """Stop after this many epochs without a better `metric`; null: never early."""
     metric: str = "mean"
-    """What selects the best weights: `head/metric` such as `slots/entity_f1`, or `mean` of each head's first."""
-    seed: Int = Field(0, ge=0, lt=2**32)
-    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$")
+    """What selects the best weights: `head/metric`, as `slots/entity_f1`, or `mean` of each head's first."""
+    seed: Int = Field(default=0, ge=0, lt=2**32)
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$")
     precision: Literal["auto", "fp32", "bf16"] = "auto"
 
 
 class Config(Section):
     """A whole run, as the YAML file gives it."""
 
-    name: str = Field("chain", min_length=1, max_length=120)
+    name: str = Field(default="chain", min_length=1, max_length=120)
     preset: Literal["fast", "balanced", "thorough"] = "fast"
     data: DataConfig
     input: InputConfig = InputConfig()
@@ -240,7 +242,7 @@ def dump_yaml(config: Config) -> str:
 
 def apply_overrides(mapping: Mapping[str, Any], overrides: list[str]) -> dict[str, Any]:
     """`["train.epochs=3", "chain.links[0].density=0.5"]` over a mapping; the values are read as YAML."""
-    merged = merge({}, mapping)
+    merged = copy.deepcopy(dict(mapping))
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals or not key.strip():
@@ -281,24 +283,24 @@ class _UniqueKeyLoader(yaml.SafeLoader):
 
 
 def _set_path(mapping: dict[str, Any], path: str, value: Any) -> None:
+    """Set one value of a mapping, making the mappings on the way that are missing."""
     parts = path.replace("[", ".").replace("]", "").split(".")
     target: Any = mapping
-    for here, after in zip(parts, parts[1:], strict=False):
-        if isinstance(target, list):
-            target = target[_index(here, target, path)]
-        else:
-            if not isinstance(target.get(here), dict | list):
-                target[here] = {}
-            target[here] = list(target[here]) if after.isdigit() and target[here] else target[here]
-            target = target[here]
-    if isinstance(target, list):
-        target[_index(parts[-1], target, path)] = value
-    else:
-        target[parts[-1]] = value
+    for here, after in pairwise(parts):
+        key: Any = _index(here, target, path) if isinstance(target, list) else here
+        inner = target[key] if isinstance(target, list) else target.get(key)
+        if after.isdecimal() and not isinstance(inner, dict | list):
+            inner = []
+        elif not isinstance(inner, dict | list):
+            inner = {}
+        target[key] = inner
+        target = inner
+    last: Any = _index(parts[-1], target, path) if isinstance(target, list) else parts[-1]
+    target[last] = value
 
 
 def _index(part: str, items: list[Any], path: str) -> int:
-    if not part.isdigit() or int(part) >= len(items):
+    if not part.isdecimal() or int(part) >= len(items):
         raise ConfigError("override_index", path=path, index=part, length=len(items))
     return int(part)
 
@@ -319,7 +321,7 @@ def _validate(mapping: Mapping[str, Any]) -> tuple[list[ConfigError], Config | N
     return problems, (None if problems else config)
 
 
-def _check_chain(config: Config):
+def _check_chain(config: Config) -> Iterator[ConfigError]:
     chain = config.chain
     if isinstance(chain.links, tuple) and len(chain.links) != chain.depth:
         yield ConfigError("links_length", path="chain.links", given=len(chain.links), depth=chain.depth)
@@ -339,7 +341,7 @@ def _check_chain(config: Config):
         yield ConfigError("fractions_sum", path="data.test", given=sum(fractions))
 
 
-def _check_heads(config: Config):
+def _check_heads(config: Config) -> Iterator[ConfigError]:
     if config.heads is None:
         return
     if not config.heads:
@@ -369,16 +371,17 @@ def _check_heads(config: Config):
 
 
 _TAGS = {"one", "each", "word", "number", "str", "float", "int"}
+_TAG_PREFIXES = ("literal[", "tuple[", "function-", "constrained-")
 
 
 def _format_path(location: tuple[Any, ...]) -> str:
+    """`("chain", "links", "each", 2, "density")` -> `chain.links[2].density`, without pydantic's words."""
     path = ""
-    for part in location:
+    for index, part in enumerate(location):
+        named_by_user = index == 0 or location[:index] == ("heads",)
         if isinstance(part, int):
             path += f"[{part}]"
-        elif part not in _TAGS and not str(part).startswith(
-            ("literal[", "tuple[", "function-", "constrained-")
-        ):
+        elif named_by_user or not (part in _TAGS or str(part).startswith(_TAG_PREFIXES)):
             path += f".{part}" if path else str(part)
     return path.removesuffix(".[key]")
 
@@ -440,6 +443,8 @@ def _known_keys(location: tuple[Any, ...]) -> list[str]:
         "chain": ChainConfig, "links": LinkConfig, "heads": HeadConfig, "train": TrainConfig,
     }  # fmt: skip
     section: type[Section] = Config
-    for part in location[:-1]:
-        section = sections.get(part, section) if isinstance(part, str) else section
+    for index, part in enumerate(location[:-1]):
+        named_by_user = location[:index] == ("heads",)
+        if isinstance(part, str) and not named_by_user:
+            section = sections.get(part, section)
     return list(section.model_fields)

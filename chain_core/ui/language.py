@@ -29,7 +29,7 @@ def show_language_switch() -> None:
     chosen = st.sidebar.segmented_control(
         t("shell.language"),
         LANGUAGES,
-        format_func=NAMES.get,
+        format_func=NAMES.__getitem__,
         default=current,
         key=f"language_switch_{current}",
         label_visibility="collapsed",
