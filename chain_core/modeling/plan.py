@@ -1,0 +1,247 @@
+"""What a config will build, before anything is built: parameters by part, memory and seconds. Pure, no torch.
+
+The counts are exact (a test compares them with the built modules); memory and seconds are estimates from the
+number of multiplications, the machine's measured rate, and how much of that rate such work reaches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from chain_core.config import Config, HeadConfig, LinkConfig
+from chain_core.modeling.catalogue import BackboneFacts
+from chain_core.modeling.shapes import BackboneShapes
+from chain_core.modeling.taps import choose_taps
+
+HEAD_SIZE = 32
+"""Features of one attention head of a link."""
+LEXICAL_TABLE = 8192 * 64
+KINDS_OVER_POSITIONS = ("attention",)
+BYTES = 4
+OPTIMISER_COPIES = 3
+"""Beside each trainable parameter: its gradient and AdamW's two moments."""
+PROCESS_BYTES = 600_000_000
+"""Of a process that has loaded torch and transformers."""
+FORWARD_SHARE = 0.35
+"""Of a square matrix product's rate that a backbone's forward pass reaches."""
+TRAINING_SHARE = 0.22
+STEP_SECONDS = 0.006
+"""What a step costs however small it is."""
+
+
+@dataclass(frozen=True)
+class Workload:
+    """How much there is to read."""
+
+    train: int
+    """Rows."""
+    others: int
+    """Rows of validation and test together."""
+    tokens: float
+    """Mean length of a row, in tokens."""
+    longest: int
+    """Tokens of the longest row, cut at what the backbone reads."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One box of the drawing and one row of the table."""
+
+    kind: str
+    """backbone, lexical, link or head."""
+    name: str
+    """The head's name, the link's kind, or the backbone's tuning."""
+    position: int
+    """Depth; 0 for the backbone and for heads on it."""
+    parameters: int
+    trainable: int
+    width: int
+    """Features that it gives: D, or K for a head."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A chain on paper."""
+
+    taps: tuple[int, ...]
+    num_layers: int
+    hidden_size: int
+    tuned_layers: int
+    """Of the backbone, counted from the top."""
+    pooled: bool
+    """Whether links and heads see one vector a row instead of one a token."""
+    parts: tuple[Part, ...]
+    memory: int
+    """Bytes while training."""
+    disk: int
+    """Bytes of cached features."""
+    seconds: float | None
+    """Of the whole run; None where the machine's rate or the rows are unknown."""
+
+    @property
+    def trainable(self) -> int:
+        return sum(part.trainable for part in self.parts)
+
+    @property
+    def parameters(self) -> int:
+        return sum(part.parameters for part in self.parts)
+
+
+def compute_plan(
+    config: Config,
+    facts: BackboneFacts,
+    shapes: BackboneShapes,
+    classes: Mapping[str, int],
+    workload: Workload | None = None,
+    gflops: float | None = None,
+) -> Plan:
+    """The plan of a config. `classes`: head -> K (1 for regression); `gflops`: 1e9 operations a second.
+
+    Raises ConfigError for a tap that the backbone does not have.
+    """
+    taps = choose_taps(config.chain, facts.num_layers)
+    tuned = _count_tuned(config, facts)
+    positions = needs_positions(config)
+    parts = (_plan_backbone(config, facts, shapes, tuned), *_plan_chain(config, facts, classes, positions))
+    layers = {*taps, *([facts.num_layers] if _reads_backbone(config) else [])}
+    below = facts.num_layers - tuned
+    cached = {layer for layer in layers if layer <= below} | ({below} if tuned else set())
+    workload = workload or Workload(0, 0, 1.0, 1)
+    rows = workload.train + workload.others
+    disk = (
+        len(cached) * rows * (int(workload.tokens) if positions else 1) * facts.hidden_size * 2
+        if below
+        else 0
+    )
+    return Plan(
+        taps, facts.num_layers, facts.hidden_size, tuned, not positions, parts,
+        memory=_estimate_memory(config, facts, parts, workload, tuned, positions),
+        disk=disk,
+        seconds=_estimate_seconds(config, shapes, parts, workload, tuned, positions, gflops),
+    )  # fmt: skip
+
+
+def needs_positions(config: Config) -> bool:
+    """Whether any link or head works on positions; if none does, pooled vectors are what is cached."""
+    links = (config.get_link(position) for position in range(1, config.chain.depth + 1))
+    return (
+        config.backbone.tuning != "frozen"
+        or config.uses_lexical
+        or any(head.kind == "tagging" for head in (config.heads or {}).values())
+        or any(link.kind in KINDS_OVER_POSITIONS for link in links)
+    )
+
+
+def count_link(width: int, hidden_size: int, link: LinkConfig) -> int:
+    """Parameters of one link with the projection of its tap. D: `width`, H: `hidden_size`."""
+    joining = 2 * hidden_size + hidden_size * width + width  # norm, project
+    if link.kind == "linear":
+        inner = max(1, round(link.density * width))
+        inside = width * inner + inner * width if link.density < 1 else width * width
+        return joining + 2 * width + inside + width
+    if link.kind == "bottleneck":
+        inner = max(1, round(link.density * width))
+        return joining + 2 * width + width * inner + inner + inner * width + width
+    size = min(HEAD_SIZE, width)
+    inner = size * max(1, round(link.density * width / size))
+    attention = 3 * (width * inner + inner) + inner * width + width
+    feeding = 2 * width * inner + 2 * inner + 2 * inner * width + width
+    return joining + 4 * width + attention + feeding
+
+
+def count_head(width: int, classes: int, head: HeadConfig, *, positions: bool) -> int:
+    """Parameters of one head at one depth. K: `classes`."""
+    norm = 2 * width
+    if head.kind == "tagging":
+        return norm + width * classes + classes
+    pooling = width + 1 if positions else 0
+    size = 2 * width if positions else width
+    return norm + pooling + size * max(classes, 1) + max(classes, 1)
+
+
+def _count_tuned(config: Config, facts: BackboneFacts) -> int:
+    if config.backbone.tuning == "frozen":
+        return 0
+    return min(config.backbone.layers or facts.num_layers, facts.num_layers)
+
+
+def _reads_backbone(config: Config) -> bool:
+    return any(0 in config.get_depths(name) for name in config.heads or {})
+
+
+def _plan_backbone(config: Config, facts: BackboneFacts, shapes: BackboneShapes, tuned: int) -> Part:
+    tuning, start = config.backbone.tuning, facts.num_layers - tuned
+    added = trainable = 0
+    if tuning == "lora":
+        added = trainable = shapes.count_lora(start, config.backbone.rank, config.backbone.targets)
+    elif tuning == "full":
+        trainable = shapes.count_layers(start) + (0 if start else shapes.rest)
+    return Part("backbone", tuning, 0, facts.parameters + added, trainable, facts.hidden_size)
+
+
+def _plan_chain(
+    config: Config, facts: BackboneFacts, classes: Mapping[str, int], positions: bool
+) -> list[Part]:
+    width, parts = config.chain.width, []
+    if config.uses_lexical:
+        count = LEXICAL_TABLE + 64 * width + width
+        parts.append(Part("lexical", "lexical", 1, count, count, width))
+    for position in range(1, config.chain.depth + 1):
+        link = config.get_link(position)
+        count = count_link(width, facts.hidden_size, link)
+        trainable = count if link.strategy == "train" else 0
+        parts.append(Part("link", link.kind, position, count, trainable, width))
+    for name, head in (config.heads or {}).items():
+        for position in config.get_depths(name):
+            size = width if position else facts.hidden_size
+            count = count_head(size, classes.get(name, 1), head, positions=positions)
+            parts.append(Part("head", name, position, count, count, classes.get(name, 1)))
+    return parts
+
+
+def _estimate_memory(
+    config: Config,
+    facts: BackboneFacts,
+    parts: tuple[Part, ...],
+    workload: Workload,
+    tuned: int,
+    positions: bool,
+) -> int:
+    weights = BYTES * sum(part.parameters for part in parts)
+    optimiser = BYTES * OPTIMISER_COPIES * sum(part.trainable for part in parts)
+    length = workload.longest if positions else 1
+    tokens = config.train.batch_size * length
+    # Kept for the way back: about sixteen states, the inner states twice, and the attention's weights.
+    kept_by_layer = (
+        16 * facts.hidden_size + 2 * facts.intermediate_size + 2 * length * facts.hidden_size // 32
+    )
+    kept_by_link = 20 * config.chain.width + facts.hidden_size
+    activations = BYTES * tokens * (tuned * kept_by_layer + config.chain.depth * kept_by_link)
+    return PROCESS_BYTES + weights + optimiser + activations
+
+
+def _estimate_seconds(
+    config: Config,
+    shapes: BackboneShapes,
+    parts: tuple[Part, ...],
+    workload: Workload,
+    tuned: int,
+    positions: bool,
+    gflops: float | None,
+) -> float | None:
+    if not gflops or not workload.train:
+        return None
+    rows, below = workload.train + workload.others, len(shapes.layers) - tuned
+    upper = shapes.count_layers(below)
+    frozen = shapes.count_layers(0) - upper
+    chain = sum(part.parameters for part in parts if part.kind in ("link", "head"))
+    length = workload.tokens if positions else 1.0
+    reading = 2.0 * frozen * rows * workload.tokens / (gflops * 1e9 * FORWARD_SHARE)
+    # Forward once and backward about twice as much; LoRA's backward pass skips the gradients of the weights.
+    passes = 2.2 if config.backbone.tuning == "lora" else 3.0
+    learning = 2.0 * (upper * passes + chain * 3.0) * workload.train * length
+    judging = 2.0 * (upper + chain) * workload.others * length
+    epoch = learning / (gflops * 1e9 * TRAINING_SHARE) + judging / (gflops * 1e9 * FORWARD_SHARE)
+    steps = -(-workload.train // config.train.batch_size)
+    return reading + config.train.epochs * (epoch + steps * STEP_SECONDS * (1 + config.chain.depth / 4))

@@ -1,0 +1,182 @@
+"""The plan against the modules that are really built."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import AutoModel, BertConfig, DistilBertConfig, GPT2Config, LlamaConfig, RobertaConfig
+
+from chain_core.config import LINK_KINDS, Config, resolve_config
+from chain_core.data.schema import Task
+from chain_core.modeling import chain as built_chain
+from chain_core.modeling.catalogue import BackboneFacts, read_facts
+from chain_core.modeling.chain import Chain, count_parameters, needs_positions
+from chain_core.modeling.model import build_model
+from chain_core.modeling.plan import Workload, compute_plan
+from chain_core.modeling.plan import needs_positions as plan_needs_positions
+from chain_core.modeling.shapes import BackboneShapes, read_shapes
+
+LABELS = {
+    "classification": tuple("abcde"),
+    "multilabel": tuple("xyz"),
+    "regression": (),
+    "tagging": ("O", "B-a", "I-a"),
+}
+SMALL = {"vocab_size": 99, "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4}
+BACKBONES = {
+    "bert": BertConfig(**SMALL, intermediate_size=48),
+    "roberta": RobertaConfig(**SMALL, intermediate_size=48),
+    "distilbert": DistilBertConfig(vocab_size=99, dim=32, n_layers=3, n_heads=4, hidden_dim=48),
+    "gpt2": GPT2Config(vocab_size=99, n_embd=32, n_layer=3, n_head=4),
+    "llama": LlamaConfig(**SMALL, intermediate_size=48, num_key_value_heads=2),
+}
+
+
+@st.composite
+def draw_config(draw: st.DrawFn) -> Config:
+    depth = draw(st.integers(0, 6))
+    link = st.fixed_dictionaries(
+        {
+            "kind": st.sampled_from(LINK_KINDS),
+            "density": st.floats(0.01, 1),
+            "strategy": st.sampled_from(["train", "freeze"]),
+        }
+    )
+    links = draw(st.one_of(link, st.lists(link, min_size=depth, max_size=depth)))
+    positions = st.one_of(st.just("last"), st.integers(0, depth))
+    heads = {
+        f"head{index}": {
+            "kind": kind,
+            "column": "c",
+            "depths": draw(
+                st.lists(positions, min_size=1, max_size=3, unique_by=lambda d: depth if d == "last" else d)
+            ),
+        }
+        for index, kind in enumerate(draw(st.lists(st.sampled_from(sorted(LABELS)), min_size=1, max_size=4)))
+    }
+    return resolve_config(
+        {
+            "data": {"train": "t.csv"},
+            "input": {"tokens": "tokens"},
+            "chain": {
+                "depth": depth,
+                "width": draw(st.integers(8, 80)),
+                "links": links,
+                "lexical": draw(st.sampled_from(["auto", "on", "off"])),
+            },
+            "heads": heads,
+        }
+    )
+
+
+def build_tasks(config: Config) -> list[Task]:
+    return [
+        Task(name, head.kind, head.column, LABELS[head.kind]) for name, head in (config.heads or {}).items()
+    ]
+
+
+def count_classes(config: Config) -> dict[str, int]:
+    return {name: len(LABELS[head.kind]) or 1 for name, head in (config.heads or {}).items()}
+
+
+def make_facts(num_layers: int = 6, hidden_size: int = 40) -> BackboneFacts:
+    return BackboneFacts("b", Path(), "bert", num_layers, hidden_size, 4 * hidden_size, 99, 128, 1000)
+
+
+@settings(max_examples=60, deadline=None)
+@given(draw_config())
+def test_chain_counts_are_exact(config: Config) -> None:
+    facts = make_facts()
+    plan = compute_plan(config, facts, BackboneShapes(({},) * 6, 0), count_classes(config))
+    chain = Chain(config, build_tasks(config), facts.hidden_size, facts.num_layers)
+    assert plan.taps == chain.taps
+    by_kind = {
+        kind: [part for part in plan.parts if part.kind == kind] for kind in ("lexical", "link", "head")
+    }
+    assert [part.parameters for part in by_kind["link"]] == [count_parameters(cell) for cell in chain.cells]
+    assert [part.trainable for part in by_kind["link"]] == [
+        count_parameters(cell, trainable=True) for cell in chain.cells
+    ]
+    assert [(part.name, part.position) for part in by_kind["head"]] == chain.keys
+    assert [part.parameters for part in by_kind["head"]] == [count_parameters(head) for head in chain.heads]
+    assert sum(part.parameters for part in by_kind["lexical"]) == (
+        count_parameters(chain.lexical) if chain.lexical else 0
+    )
+    assert plan_needs_positions(config) == needs_positions(config) == (not plan.pooled)
+
+
+@pytest.mark.parametrize("kind", BACKBONES)
+@pytest.mark.parametrize(
+    "tuning",
+    [
+        {"tuning": "frozen"},
+        {"tuning": "lora", "rank": 3},
+        {"tuning": "lora", "rank": 2, "layers": 1},
+        {"tuning": "full"},
+        {"tuning": "full", "layers": 2},
+    ],
+    ids=str,
+)
+def test_backbone_counts_are_exact(tmp_path: Path, kind: str, tuning: dict) -> None:
+    torch.manual_seed(0)
+    AutoModel.from_config(BACKBONES[kind]).save_pretrained(tmp_path)
+    config = resolve_config(
+        {
+            "data": {"train": "t.csv"},
+            "backbone": {"name": str(tmp_path), **tuning},
+            "chain": {"depth": 2, "width": 16},
+            "heads": {"h": {"kind": "classification", "column": "c", "depths": [0, 2]}},
+        }
+    )
+    facts = read_facts(str(tmp_path))
+    plan = compute_plan(config, facts, read_shapes(facts.folder, facts.num_layers), {"h": 5})
+    model = build_model(config, build_tasks(config), facts)
+    assert plan.parts[0].trainable == (count_parameters(model.upper, trainable=True) if model.upper else 0)
+    assert plan.trainable == count_parameters(model, trainable=True)
+
+
+def test_targets_narrow_lora(tmp_path: Path) -> None:
+    AutoModel.from_config(BACKBONES["bert"]).save_pretrained(tmp_path)
+    shapes = read_shapes(tmp_path, 3)
+    assert set(shapes.find_target_names()) == {"query", "key", "value", "dense"}
+    assert shapes.count_lora(0, 2, ("query", "value")) == 3 * 2 * 2 * (32 + 32)
+
+
+def test_more_work_takes_longer_and_more_memory() -> None:
+    shapes = BackboneShapes(({"a.weight": (40, 40)},) * 6, 0)
+
+    def plan(overrides: dict, workload: Workload):
+        config = resolve_config(
+            {"data": {"train": "t"}, "heads": {"h": {"kind": "classification", "column": "c"}}, **overrides}
+        )
+        return compute_plan(config, make_facts(), shapes, {"h": 5}, workload, 100.0)
+
+    small, large = Workload(100, 20, 10.0, 30), Workload(10_000, 2_000, 10.0, 30)
+    deep = {"chain": {"depth": 9, "links": {"kind": "attention"}}}
+    tuned = {"backbone": {"tuning": "full"}}
+    assert plan({}, small).seconds < plan({}, large).seconds < plan(deep, large).seconds
+    assert plan({}, small).memory < plan(deep, small).memory
+    assert plan(deep, small).memory < plan({**deep, **tuned}, small).memory
+    assert plan({}, small).disk < plan({}, large).disk
+    assert plan(tuned, large).disk == 0
+
+
+def test_unknown_rows_give_no_seconds() -> None:
+    config = resolve_config({"data": {"train": "t"}, "heads": {"h": {"kind": "regression", "column": "c"}}})
+    assert compute_plan(config, make_facts(), BackboneShapes(({},) * 6, 0), {"h": 1}).seconds is None
+
+
+def test_both_read_the_same_sizes() -> None:
+    from chain_core.data.encode import LEXICAL_BUCKETS
+    from chain_core.modeling import lexical, links, plan
+
+    assert plan.LEXICAL_TABLE == LEXICAL_BUCKETS * lexical.LEXICAL_WIDTH
+    assert plan.HEAD_SIZE == links.HEAD_SIZE
+    assert {kind for kind in links.LINKS.names() if links.LINKS.get(kind).needs_positions} == set(
+        plan.KINDS_OVER_POSITIONS
+    )
+    assert built_chain.choose_taps is plan.choose_taps
