@@ -1,0 +1,128 @@
+"""What this machine has: cores, memory, GPUs, the precision that pays, how fast it multiplies matrices.
+
+`read_machine` needs no torch and is what a screen shows at first; `measure_machine` runs in the worker, whose
+result stands in the store under MACHINE_KEY from then on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+if TYPE_CHECKING:
+    from chain_core.services.store import Store
+
+MACHINE_KEY = "machine"
+_CGROUP = Path("/sys/fs/cgroup")
+_TIMED_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class Gpu:
+    name: str
+    memory: int
+    """Bytes."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Facts of one machine; what only torch can tell is None until it was measured."""
+
+    cores: int
+    """That this process may use."""
+    memory: int
+    """Bytes that this process may use."""
+    gpus: tuple[Gpu, ...] | None = None
+    precision: str | None = None
+    """"bf16" or "fp32": what `precision: auto` comes to on the device that `device: auto` picks."""
+    gflops: Mapping[str, float] = field(default_factory=dict)
+    """Precision -> 1e9 floating-point operations a second in a square matrix product on that device."""
+
+    @property
+    def measured(self) -> bool:
+        return self.precision is not None
+
+
+def read_machine() -> Machine:
+    """Cores and memory, within what a container allows."""
+    return Machine(cores=_count_cores(), memory=_count_memory())
+
+
+def load_machine(store: Store) -> Machine:
+    """The worker's measurement, or `read_machine` while there is none."""
+    here = read_machine()
+    found = store.get_setting(MACHINE_KEY)
+    if not found or (found["cores"], found["memory"]) != (here.cores, here.memory):
+        return here  # nothing yet, or measured on another machine
+    return Machine(**{**found, "gpus": tuple(Gpu(**gpu) for gpu in found["gpus"])})
+
+
+def save_machine(store: Store, machine: Machine) -> None:
+    store.set_setting(MACHINE_KEY, asdict(machine))
+
+
+def measure_machine() -> Machine:
+    """Ask torch, and time a matrix product in each precision: a fraction of a second on the CPU."""
+    import torch
+
+    from chain_core.modeling.device import choose_device, choose_precision
+
+    device = choose_device()
+    size = 512 if device.type == "cpu" else 4096
+    native = choose_precision("auto", device) == torch.bfloat16
+    gflops = {"fp32": _time_product(device, torch.float32, size)}
+    if native:
+        gflops["bf16"] = _time_product(device, torch.bfloat16, size)
+    pays = native and gflops["bf16"] > gflops["fp32"]
+    gpus = []
+    if torch.cuda.is_available():
+        for index in range(torch.cuda.device_count()):
+            properties = torch.cuda.get_device_properties(index)
+            gpus.append(Gpu(properties.name, properties.total_memory))
+    here = read_machine()
+    return Machine(here.cores, here.memory, tuple(gpus), "bf16" if pays else "fp32", gflops)
+
+
+def _time_product(device: Any, dtype: Any, size: int) -> float:
+    """The best of several timings, as 1e9 operations a second: others may be using the machine."""
+    import torch
+
+    first = torch.randn(size, size, device=device).to(dtype)
+    second = torch.randn(size, size, device=device).to(dtype)
+
+    def multiply() -> float:
+        start = time.perf_counter()
+        first @ second
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter() - start
+
+    multiply()
+    times, end = [multiply()], time.perf_counter() + _TIMED_SECONDS
+    while time.perf_counter() < end:
+        times.append(multiply())
+    return round(2 * size**3 / min(times) / 1e9, 1)
+
+
+def _count_cores() -> int:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with contextlib.suppress(OSError, ValueError):
+        quota, period = (_CGROUP / "cpu.max").read_text().split()
+        if quota != "max":
+            cores = min(cores, max(1, -(-int(quota) // int(period))))
+    return cores
+
+
+def _count_memory() -> int:
+    limits = [psutil.virtual_memory().total]
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        with contextlib.suppress(OSError, ValueError):
+            limits.append(int((_CGROUP / name).read_text()))
+    return min(limits)
