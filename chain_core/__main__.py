@@ -1,0 +1,8 @@
+"""`python -m chain_core`."""
+
+import sys
+
+from chain_core.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

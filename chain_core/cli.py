@@ -1,0 +1,190 @@
+"""The command line: everything the browser does, from a YAML file.
+
+Progress goes to stderr, results to stdout. Exit status 0, or 2 with a one-line reason for what the user can mend.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from chain_core.errors import ChainError, ConfigError, DataError
+from chain_core.messages import render
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; its exit status."""
+    options = build_parser().parse_args(arguments)
+    try:
+        options.action(options)
+    except ChainError as error:
+        print(" ".join(str(error).split()), file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of stdout has gone; nothing is left to say, not even at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m chain_core", description="Train and use chains.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    train = commands.add_parser("train", help="train a chain as a YAML file says")
+    train.add_argument("config", type=Path, metavar="CONFIG")
+    train.add_argument("--out", type=Path, metavar="DIR", help="the run's folder (default: runs/NAME)")
+    train.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
+    train.set_defaults(action=run_train)
+
+    evaluate = commands.add_parser("evaluate", help="score a trained chain on labelled rows")
+    evaluate.add_argument("run", type=Path, metavar="RUN_DIR")
+    evaluate.add_argument("data", type=Path, metavar="DATA")
+    evaluate.add_argument("--out", type=Path, metavar="FILE", help="also write the predictions as Parquet")
+    evaluate.set_defaults(action=run_evaluate)
+
+    predict = commands.add_parser("predict", help="predict rows of a file, or lines of stdin")
+    predict.add_argument("run", type=Path, metavar="RUN_DIR")
+    predict.add_argument("file", nargs="?", default="-", metavar="FILE | -")
+    predict.add_argument("--format", choices=("jsonl", "csv"), default="jsonl")
+    predict.set_defaults(action=run_predict)
+    return parser
+
+
+def run_train(options: argparse.Namespace) -> None:
+    from chain_core.config import apply_overrides, load_yaml, resolve_config
+
+    try:
+        text = options.config.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8 text"
+        raise ConfigError("config_unreadable", file=str(options.config), reason=reason) from None
+    config = resolve_config(apply_overrides(load_yaml(text), options.overrides))
+    from chain_core.services.execute import execute_run
+
+    out = options.out or Path("runs") / _slug(config.name)
+    progress = Progress(sys.stderr)
+    try:
+        report = execute_run(config, out, folder=options.config.resolve().parent, emit=progress)
+    finally:
+        progress.close()
+    print(json.dumps(report, indent=1))
+
+
+def run_evaluate(options: argparse.Namespace) -> None:
+    from chain_core.reports.predictions import save_predictions
+    from chain_core.services.predictor import evaluate_file
+
+    report, predictions = evaluate_file(options.run, options.data)
+    if options.out:
+        save_predictions(predictions, options.out)
+    print(json.dumps(report, indent=1))
+
+
+def run_predict(options: argparse.Namespace) -> None:
+    from chain_core.services.predictor import load_predictor
+
+    predictor = load_predictor(options.run)
+    rows = (
+        _read_lines(sys.stdin, predictor) if options.file == "-" else predictor.read_rows(Path(options.file))
+    )
+    if options.format == "csv":
+        from chain_core.reports.export import write_answers_csv
+
+        write_answers_csv(predictor.predict(rows), sys.stdout)
+        return
+    for answer in predictor.predict(rows):
+        print(json.dumps(answer, ensure_ascii=False))
+
+
+def _read_lines(stream: Any, predictor: Any) -> list[dict[str, Any]]:
+    """A row a line: JSON objects or plain texts."""
+    rows = []
+    for number, line in enumerate(stream.read().splitlines(), 1):
+        if not line.strip():
+            continue
+        if not line.lstrip().startswith("{"):
+            rows.append({"text": line})
+            continue
+        try:
+            rows.append(predictor.pick(json.loads(line)))
+        except ValueError:
+            raise DataError("json_line_broken", line=number) from None
+    if not rows:
+        raise DataError("no_rows")
+    return rows
+
+
+def _slug(name: str) -> str:
+    kept = "".join(character if character.isalnum() or character in "-_." else "-" for character in name)
+    return kept.strip(".-") or "run"
+
+
+class Progress:
+    """Events as a bar on a terminal, as plain lines elsewhere."""
+
+    def __init__(self, stream: Any) -> None:
+        self.stream = stream
+        self.bar: Any = None
+        self.terminal = stream.isatty()
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        show = {
+            "phase": self._show_phase,
+            "progress": self._show_progress,
+            "step": self._show_step,
+            "epoch": self._show_epoch,
+            "note": lambda event: self._say(render(f"notes.{event['code']}", "en", **event["params"])),
+        }.get(event["kind"])
+        if show:
+            show(event)
+
+    def close(self) -> None:
+        if self.bar is not None:
+            self.bar.close()
+            self.bar = None
+
+    def _say(self, text: str) -> None:
+        if self.terminal:
+            from tqdm import tqdm
+
+            tqdm.write(text, file=self.stream)
+        else:
+            print(text, file=self.stream, flush=True)
+
+    def _show_phase(self, event: dict[str, Any]) -> None:
+        self.close()
+        self._say(render(f"phases.{event['phase']}", "en"))
+
+    def _advance(self, done: int, total: int, unit: str) -> None:
+        if not self.terminal:
+            return
+        from tqdm import tqdm
+
+        if self.bar is None:
+            self.bar = tqdm(total=total, unit=f" {unit}", file=self.stream, leave=False)
+        self.bar.update(done - self.bar.n)
+
+    def _show_progress(self, event: dict[str, Any]) -> None:
+        self._advance(event["done"], event["total"], "rows")
+
+    def _show_step(self, event: dict[str, Any]) -> None:
+        self._advance(event["step"], event["steps"], "steps")
+
+    def _show_epoch(self, event: dict[str, Any]) -> None:
+        parts = []
+        for key, scores in event["validation"].items():
+            first = next(((name, value) for name, value in scores.items() if name != "loss"), None)
+            if first:
+                parts.append(f"{key} {first[0]} {first[1]:.4f}")
+        mark = " *" if event["best"] else ""
+        self._say(
+            f"epoch {event['epoch']}/{event['epochs']}  {'  '.join(parts)}  {event['seconds']:.1f} s{mark}"
+        )

@@ -1,0 +1,216 @@
+"""Texts -> token ids, flat, with offsets: no padding, no Python object a row.
+
+Row n's tokens are `input_ids[offsets[n]:offsets[n + 1]]`; its words' first pieces, as positions inside the row, are
+`word_starts[word_offsets[n]:word_offsets[n + 1]]`, -1 where the word was cut off or has no piece.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from chain_core.data.text import Texts
+
+CHUNK = 8192
+SHAPES = ("", "lower", "upper", "title", "mixed", "digits", "digits-mixed", "other")
+AFFIX_LENGTHS = (1, 2, 3, 4)
+LEXICAL_BUCKETS = 8192
+LEXICAL_FEATURES = 2 + 2 * len(AFFIX_LENGTHS)
+"""Per piece: shape and place, the whole word, and its prefixes and suffixes."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """All rows of a data set as token ids. N rows, S tokens in all, W words in all, U distinct words."""
+
+    input_ids: np.ndarray
+    """(S,) int32"""
+    token_type_ids: np.ndarray
+    """(S,) int8: 0 for the first text, 1 for the pair's second."""
+    offsets: np.ndarray
+    """(N + 1,) int64"""
+    word_starts: np.ndarray
+    """(W,) int32"""
+    word_offsets: np.ndarray
+    """(N + 1,) int64"""
+    lexical: np.ndarray
+    """(S,) int32: row of `lexical_table` that describes each piece's word; 0 for special tokens; empty if unused."""
+    lexical_table: np.ndarray
+    """(2U + 1, LEXICAL_FEATURES) int32 in [0, LEXICAL_BUCKETS); odd rows: first pieces, even rows: later ones."""
+    truncated: int
+    """Rows that were longer than the longest input."""
+
+    @property
+    def rows(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """(N,) int64, in tokens."""
+        return np.diff(self.offsets)
+
+    def compute_key(self) -> str:
+        """A hash of everything that a backbone reads."""
+        digest = hashlib.sha256()
+        for array in (self.input_ids, self.token_type_ids, self.offsets):
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()[:24]
+
+
+def encode_texts(texts: Texts, tokenizer: Any, max_length: int, *, lexical: bool = False) -> Encoded:
+    """Token ids of all rows, cut at `max_length`. `tokenizer` is a `tokenizers.Tokenizer`."""
+    tokenizer.enable_truncation(max_length)
+    parts = [
+        _encode_chunk(texts, start, min(start + CHUNK, len(texts.first)), tokenizer, lexical)
+        for start in range(0, len(texts.first), CHUNK)
+    ]
+    vocabulary: dict[str, int] = {}
+    lexical_rows = [_number_words(part, vocabulary) for part in parts] if lexical else []
+    return Encoded(
+        input_ids=_join([part.ids for part in parts], np.int32),
+        token_type_ids=_join([part.types for part in parts], np.int8),
+        offsets=_offsets([part.lengths for part in parts]),
+        word_starts=_join([part.word_starts for part in parts], np.int32),
+        word_offsets=_offsets([part.word_counts for part in parts]),
+        lexical=_join(lexical_rows, np.int32),
+        lexical_table=build_lexical_table(list(vocabulary)),
+        truncated=sum(part.truncated for part in parts),
+    )
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    ids: np.ndarray
+    types: np.ndarray
+    lengths: np.ndarray
+    word_starts: np.ndarray
+    word_counts: np.ndarray
+    words: list[str]
+    piece_words: np.ndarray
+    """(S,) index into `words`, -1 for special tokens."""
+    first_pieces: np.ndarray
+    truncated: int
+
+
+def _encode_chunk(texts: Texts, start: int, stop: int, tokenizer: Any, lexical: bool) -> _Chunk:
+    first = texts.first.slice(start, stop - start).to_pylist()
+    split = texts.kind == "tokens"
+    inputs = first if texts.second is None else list(zip(first, _second(texts, start, stop), strict=True))
+    encodings = tokenizer.encode_batch(inputs, is_pretokenized=split)
+    lengths = np.fromiter((len(encoding.ids) for encoding in encodings), np.int64, len(encodings))
+    ids = np.fromiter((i for encoding in encodings for i in encoding.ids), np.int32, int(lengths.sum()))
+    types = np.fromiter((i for encoding in encodings for i in encoding.type_ids), np.int8, len(ids))
+    if split:
+        words = [word for row in first for word in row]
+        counts = np.fromiter(map(len, first), np.int64, len(first))
+    elif lexical:
+        rows = [_find_words(encoding, text) for encoding, text in zip(encodings, first, strict=True)]
+        words = [word for row in rows for word in row]
+        counts = np.fromiter(map(len, rows), np.int64, len(rows))
+    else:
+        words, counts = [], np.zeros(len(first), np.int64)
+    starts, piece_words, first_pieces = _place_words(encodings, lengths, counts)
+    return _Chunk(
+        ids, types, lengths,
+        starts if split else np.empty(0, np.int32),
+        counts if split else np.zeros(len(first), np.int64),
+        words, piece_words, first_pieces,
+        truncated=sum(bool(encoding.overflowing) for encoding in encodings),
+    )  # fmt: skip
+
+
+def _second(texts: Texts, start: int, stop: int) -> list[str]:
+    assert texts.second is not None
+    return texts.second.slice(start, stop - start).to_pylist()
+
+
+def _find_words(encoding: Any, text: str) -> list[str]:
+    spans: dict[int, tuple[int, int]] = {}
+    sequences = encoding.sequence_ids
+    for word, (begin, end), sequence in zip(encoding.word_ids, encoding.offsets, sequences, strict=True):
+        if word is not None and sequence == 0:
+            spans[word] = (min(spans.get(word, (begin, end))[0], begin), end)
+    return [text[slice(*spans[word])] if word in spans else "" for word in range(max(spans, default=-1) + 1)]
+
+
+def _place_words(encodings: Any, lengths: np.ndarray, counts: np.ndarray):
+    """Where each word's first piece stands, and which word each piece belongs to."""
+    total, words = int(lengths.sum()), int(counts.sum())
+    if not words:
+        return np.empty(0, np.int32), np.full(total, -1, np.int64), np.zeros(total, bool)
+    local = np.fromiter(
+        (
+            -1 if word is None or sequence != 0 else word
+            for encoding in encodings
+            for word, sequence in zip(encoding.word_ids, encoding.sequence_ids, strict=True)
+        ),
+        np.int64,
+        total,
+    )
+    row = np.repeat(np.arange(len(lengths)), lengths)
+    row_starts = np.cumsum(lengths) - lengths
+    word_starts = np.cumsum(counts) - counts
+    inside = local >= 0
+    piece_words = np.where(inside, local + word_starts[row], -1)
+    previous = np.concatenate(([-2], piece_words[:-1]))
+    first_pieces = inside & (piece_words != previous)
+    starts = np.full(words, -1, np.int32)
+    starts[piece_words[first_pieces]] = (np.arange(total) - row_starts[row])[first_pieces]
+    return starts, piece_words, first_pieces
+
+
+def _number_words(chunk: _Chunk, vocabulary: dict[str, int]) -> np.ndarray:
+    """Each piece's row in the lexical table; new words are added to `vocabulary`."""
+    numbers = np.fromiter(
+        (vocabulary.setdefault(word, len(vocabulary)) for word in chunk.words), np.int64, len(chunk.words)
+    )
+    if not len(numbers):
+        return np.zeros(len(chunk.piece_words), np.int32)
+    rows = 2 * numbers[chunk.piece_words] + np.where(chunk.first_pieces, 1, 2)
+    return np.where(chunk.piece_words >= 0, rows, 0).astype(np.int32)
+
+
+def build_lexical_table(words: Sequence[str]) -> np.ndarray:
+    """Bucket numbers that describe each word as first and as later piece; row 0: no word. Hashing trick, by CRC-32."""
+    table = np.zeros((2 * len(words) + 1, LEXICAL_FEATURES), np.int32)
+    for number, word in enumerate(words):
+        lower = word.lower()
+        keys = [f"w:{lower}"]
+        keys += [f"p{length}:{lower[:length]}" for length in AFFIX_LENGTHS]
+        keys += [f"s{length}:{lower[-length:]}" for length in AFFIX_LENGTHS]
+        hashed = [1 + zlib.crc32(key.encode("utf-8", "replace")) % (LEXICAL_BUCKETS - 1) for key in keys]
+        shape = find_shape(word)
+        table[2 * number + 1] = [1 + zlib.crc32(f"first:{shape}".encode()) % (LEXICAL_BUCKETS - 1), *hashed]
+        table[2 * number + 2] = [1 + zlib.crc32(f"later:{shape}".encode()) % (LEXICAL_BUCKETS - 1), *hashed]
+    return table
+
+
+def find_shape(word: str) -> str:
+    """One of SHAPES: what the eye sees before it reads."""
+    if not word:
+        return ""
+    if word.isdigit():
+        return "digits"
+    if any(character.isdigit() for character in word):
+        return "digits-mixed"
+    if word.islower():
+        return "lower"
+    if word.isupper():
+        return "upper"
+    if word.istitle():
+        return "title"
+    return "mixed" if any(character.isalpha() for character in word) else "other"
+
+
+def _join(parts: list[np.ndarray], dtype: Any) -> np.ndarray:
+    return np.concatenate(parts).astype(dtype, copy=False) if parts else np.empty(0, dtype)
+
+
+def _offsets(parts: list[np.ndarray]) -> np.ndarray:
+    lengths = np.concatenate(parts) if parts else np.empty(0, np.int64)
+    return np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)

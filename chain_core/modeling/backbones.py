@@ -1,0 +1,175 @@
+"""Backbones: any `AutoModel`, run from any layer on, frozen or tuned in its top layers.
+
+A backbone is driven in two halves that meet at layer n: the lower half is frozen, so what it gives for a row never
+changes and is cached; the upper half is tuned and starts from the cached states. Frozen: n is the last layer. Tuned
+whole: n = 0 and there is no lower half. The halves are made without knowing the architecture: the list of layers is cut,
+and a hook puts the given states in front of the first layer that is left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from chain_core.config import BackboneConfig
+from chain_core.errors import BackboneError, ConfigError
+from chain_core.modeling.catalogue import BackboneFacts
+
+
+class Backbone(nn.Module):
+    """Layers `start` … `stop` of a pretrained model; 0 is the embeddings."""
+
+    def __init__(self, model: nn.Module, start: int, stop: int, last: int) -> None:
+        super().__init__()
+        self.model = model
+        self.start = start
+        self.stop = stop
+        self._last = last
+        self._given: Tensor | None = None
+        layers = find_layers(model, last)
+        kept = layers[start:stop]
+        del layers[:]
+        layers.extend(kept)
+        if start:
+            layers[0].register_forward_pre_hook(self._put_given, with_kwargs=True)
+
+    def _put_given(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]):
+        if args:
+            return (self._given, *args[1:]), kwargs
+        return args, {**kwargs, "hidden_states": self._given}
+
+    def forward(
+        self,
+        mask: Tensor,
+        input_ids: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        given: Tensor | None = None,
+    ) -> dict[int, Tensor]:
+        """States of layers start … stop, each (B, T, H), from `input_ids` or from the `given` states of layer `start`.
+
+        The state of the model's last layer is its final output, final norm included.
+        """
+        inputs: dict[str, Any] = {
+            "attention_mask": mask.long(),
+            "output_hidden_states": True,
+            "return_dict": True,
+        }
+        if given is not None:
+            self._given = given
+            inputs["inputs_embeds"] = given
+        else:
+            inputs["input_ids"] = input_ids
+            if token_type_ids is not None and getattr(self.model.config, "type_vocab_size", 0) > 1:
+                inputs["token_type_ids"] = token_type_ids
+        if hasattr(self.model.config, "use_cache"):
+            inputs["use_cache"] = False
+        output = self.model(**inputs)
+        self._given = None
+        states = {self.start + index: state for index, state in enumerate(output.hidden_states)}
+        if given is not None:
+            states[self.start] = given
+        if self.stop == self._last:
+            states[self.stop] = output.last_hidden_state
+        return states
+
+
+def load_backbone(facts: BackboneFacts) -> nn.Module:
+    """The whole pretrained model in float32. Raises BackboneError where its weights do not load."""
+    from transformers import AutoModel
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        return AutoModel.from_pretrained(
+            str(facts.folder), dtype=torch.float32, trust_remote_code=False, use_safetensors=True
+        )
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        raise BackboneError("backbone_unreadable", folder=str(facts.folder), reason=reason) from None
+
+
+def build_lower(model: nn.Module, facts: BackboneFacts, stop: int) -> Backbone:
+    """The frozen half below (and including) layer `stop`. Takes the model over."""
+    lower = Backbone(model, 0, stop, facts.num_layers).eval()
+    return lower.requires_grad_(False)
+
+
+def build_upper(model: nn.Module, facts: BackboneFacts, start: int, config: BackboneConfig) -> Backbone:
+    """The tuned half above layer `start`, its trainable parameters marked. Takes the model over."""
+    if config.tuning == "lora":
+        model.requires_grad_(False)
+        _add_lora(model, facts, start, config)
+    upper = Backbone(model, start, facts.num_layers, facts.num_layers)
+    if start:
+        layers = find_layers(upper.model, facts.num_layers - start)
+        inside = {id(parameter) for parameter in layers.parameters()}
+        for parameter in upper.model.parameters():
+            if id(parameter) not in inside:
+                parameter.requires_grad_(False)
+    for name, parameter in upper.model.named_parameters():
+        if "pooler" in name:
+            # Sentence encoders bring a pooling layer that hidden states never pass through.
+            parameter.requires_grad_(False)
+    return upper
+
+
+def count_tuned(config: BackboneConfig, facts: BackboneFacts) -> int:
+    """How many top layers are tuned. Raises ConfigError where the backbone has fewer."""
+    if config.tuning == "frozen":
+        return 0
+    if config.layers is not None and config.layers > facts.num_layers:
+        raise ConfigError(
+            "must_be_at_most", path="backbone.layers", given=config.layers, limit=facts.num_layers
+        )
+    return config.layers or facts.num_layers
+
+
+def find_layers(model: nn.Module, count: int) -> nn.ModuleList:
+    """The model's list of layers: its first ModuleList of that length."""
+    for module in model.modules():
+        if isinstance(module, nn.ModuleList) and len(module) == count:
+            return module
+    raise BackboneError("backbone_unsupported", name=type(model).__name__, model_type=type(model).__name__)
+
+
+def find_linear_names(layer: nn.Module) -> list[str]:
+    """Names of the linear layers inside one transformer layer."""
+    return [name for name, module in layer.named_modules() if _is_linear(module)]
+
+
+def _is_linear(module: nn.Module) -> bool:
+    return isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D"
+
+
+def _add_lora(model: nn.Module, facts: BackboneFacts, start: int, config: BackboneConfig) -> None:
+    from peft import LoraConfig, inject_adapter_in_model
+
+    layers = find_layers(model, facts.num_layers)
+    prefix = next(name for name, module in model.named_modules() if module is layers)
+    targets = [
+        f"{prefix}.{index}.{name}"
+        for index in range(start, facts.num_layers)
+        for name in find_linear_names(layers[index])
+        if _is_target(name, config.targets)
+    ]
+    if not targets:
+        known = sorted({name.rpartition(".")[2] for name in find_linear_names(layers[start])})
+        given = ", ".join(config.targets)
+        raise ConfigError("lora_targets", path="backbone.targets", given=given, known=", ".join(known))
+    transposed = any(type(module).__name__ == "Conv1D" for module in layers.modules())
+    lora = LoraConfig(
+        r=config.rank,
+        lora_alpha=config.alpha,
+        lora_dropout=config.dropout,
+        target_modules=targets,
+        fan_in_fan_out=transposed,
+    )
+    inject_adapter_in_model(lora, model, adapter_name="chain")
+
+
+def _is_target(name: str, targets: str | Sequence[str]) -> bool:
+    return targets == "all-linear" or name.rpartition(".")[2] in targets or name in targets

@@ -1,0 +1,68 @@
+"""A trained chain as a folder: what it is asked to do, what it predicts, and the weights it learned.
+
+model/
+  config.yaml           the run's complete config
+  tasks.json            the heads' label spaces
+  chain.safetensors     links, heads and the backbone's tuned weights; the frozen rest comes from the backbone
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from chain_core.config import Config, dump_yaml, load_yaml, resolve_config
+from chain_core.data.schema import Task
+from chain_core.errors import ChainError, RunError
+from chain_core.modeling.catalogue import BackboneFacts, read_facts
+from chain_core.modeling.model import ChainModel, build_model
+
+WEIGHTS = "chain.safetensors"
+
+
+def save_bundle(
+    folder: Path, model: ChainModel, config: Config, tasks: Sequence[Task], facts: BackboneFacts
+) -> None:
+    """Write the folder; the weights last, so a folder with weights is whole."""
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.yaml").write_text(dump_yaml(config), encoding="utf-8")
+    (folder / "tasks.json").write_text(
+        json.dumps([asdict(task) for task in tasks], ensure_ascii=False, indent=1), encoding="utf-8"
+    )
+    weights = {name: value.detach().cpu().contiguous() for name, value in model.get_saved().items()}
+    temporary = folder / f"{WEIGHTS}.tmp"
+    save_file(weights, str(temporary), metadata={"backbone": facts.name, "format": "pt"})
+    temporary.replace(folder / WEIGHTS)
+
+
+def load_bundle(folder: Path) -> tuple[ChainModel, Config, tuple[Task, ...], BackboneFacts]:
+    """The trained model, ready to predict. Raises RunError for a folder that is no whole bundle."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        config = resolve_config(load_yaml((folder / "config.yaml").read_text(encoding="utf-8")))
+        tasks = tuple(
+            _read_task(entry) for entry in json.loads((folder / "tasks.json").read_text(encoding="utf-8"))
+        )
+        weights = load_file(str(folder / WEIGHTS))
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError):
+        raise RunError("bundle_unreadable", folder=str(folder)) from None
+    facts = read_facts(config.backbone.name)
+    try:
+        model = build_model(config, tasks, facts)
+        _, unexpected = model.load_state_dict(weights, strict=False)
+    except (RuntimeError, ChainError):
+        raise RunError("bundle_unfit", folder=str(folder), backbone=facts.name) from None
+    if unexpected or set(model.get_saved()) - set(weights):
+        raise RunError("bundle_unfit", folder=str(folder), backbone=facts.name)
+    return model.eval(), config, tasks, facts
+
+
+def _read_task(entry: dict[str, Any]) -> Task:
+    return Task(**{**entry, "label_space": tuple(entry["label_space"])})

@@ -1,0 +1,128 @@
+"""The chain: links that carry a backbone's knowledge onward, and heads at their depths.
+
+    z_0 = 0
+    x_k = z_{k-1} + project_k(norm(h_{t_k}))
+    z_k = x_k + f_k(x_k, mask)
+
+Heads at depth 0 read the backbone's last layer. Nothing here knows a modality.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from chain_core.config import Config, LinkConfig
+from chain_core.data.schema import Task
+from chain_core.modeling.batch import Batch
+from chain_core.modeling.heads import Head, build_head
+from chain_core.modeling.lexical import LexicalTap
+from chain_core.modeling.links import build_link
+from chain_core.modeling.taps import choose_taps
+
+
+class Cell(nn.Module):
+    """One link with its tap: joins h_t to the state, then transforms it."""
+
+    def __init__(self, hidden_size: int, width: int, config: LinkConfig, *, first: bool) -> None:
+        super().__init__()
+        self.detach = config.detach
+        self.norm = nn.LayerNorm(hidden_size)
+        self.project = nn.Linear(hidden_size, width)
+        self.link = build_link(width, config)
+        if config.init == "identity" and not first:
+            nn.init.zeros_(self.project.weight)
+            nn.init.zeros_(self.project.bias)
+        if config.strategy == "freeze":
+            self.requires_grad_(False)
+
+    def forward(self, state: Tensor | None, tapped: Tensor, extra: Tensor | None, mask: Tensor) -> Tensor:
+        x = self.project(self.norm(tapped.float())).float()
+        if extra is not None:
+            x = x + extra
+        if state is not None:
+            x = x + (state.detach() if self.detach else state)
+        return x + self.link(x, mask)
+
+
+class Chain(nn.Module):
+    """Links and heads over the hidden states of a backbone."""
+
+    def __init__(self, config: Config, tasks: Sequence[Task], hidden_size: int, num_layers: int) -> None:
+        super().__init__()
+        self.num_layers = num_layers
+        self.taps = choose_taps(config.chain, num_layers)
+        width, depth = config.chain.width, config.chain.depth
+        links = [config.get_link(position) for position in range(1, depth + 1)]
+        self.cells = nn.ModuleList(
+            Cell(hidden_size, width, link, first=index == 0) for index, link in enumerate(links)
+        )
+        self.lexical = LexicalTap(width, links[0].dropout) if config.uses_lexical else None
+        self.keys: list[tuple[str, int]] = []
+        heads: list[Head] = []
+        positions = needs_positions(config)
+        for task in tasks:
+            for position in config.get_depths(task.name):
+                self.keys.append((task.name, position))
+                size = width if position else hidden_size
+                assert config.heads is not None
+                heads.append(build_head(task, config.heads[task.name], size, positions=positions))
+        self.heads = nn.ModuleList(heads)
+
+    def forward(self, hidden: Mapping[int, Tensor], batch: Batch) -> dict[tuple[str, int], Tensor]:
+        """Logits of every head at every depth, from layer -> (B, T, H)."""
+        states = self.compute_states(hidden, batch)
+        return {key: head(states[key[1]], batch) for key, head in zip(self.keys, self.heads, strict=True)}
+
+    def compute_states(self, hidden: Mapping[int, Tensor], batch: Batch) -> dict[int, Tensor]:
+        """z_k at every depth k, each (B, T, D); at 0 the backbone's last layer, where a head reads it."""
+        states: dict[int, Tensor] = {}
+        if any(position == 0 for _, position in self.keys):
+            states[0] = hidden[self.num_layers].float()
+        state: Tensor | None = None
+        for index, (cell, tap) in enumerate(zip(self.cells, self.taps, strict=True)):
+            extra = self.lexical(batch.lexical).float() if self.lexical is not None and index == 0 else None
+            state = cell(state, hidden[tap], extra, batch.mask)
+            states[index + 1] = state
+        return states
+
+    def get_head(self, task: str, position: int) -> Head:
+        """The head of one task at one depth."""
+        return self.heads[self.keys.index((task, position))]  # type: ignore[return-value]
+
+
+def find_layers_read(config: Config, num_layers: int) -> tuple[int, ...]:
+    """The backbone layers that links and heads read, ascending."""
+    layers = set(choose_taps(config.chain, num_layers))
+    if any(0 in config.get_depths(name) for name in config.heads or {}):
+        layers.add(num_layers)
+    return tuple(sorted(layers))
+
+
+def needs_positions(config: Config) -> bool:
+    """Whether any link or head works on positions; if none does, pooled vectors are what is cached."""
+    from chain_core.modeling.links import LINKS
+
+    heads = (config.heads or {}).values()
+    links = (config.get_link(position) for position in range(1, config.chain.depth + 1))
+    return (
+        config.backbone.tuning != "frozen"
+        or config.uses_lexical
+        or any(head.kind == "tagging" for head in heads)
+        or any(LINKS.get(link.kind).needs_positions for link in links)
+    )
+
+
+def count_parameters(module: nn.Module, *, trainable: bool = False) -> int:
+    """Parameters of a module, shared ones once."""
+    return sum(p.numel() for p in module.parameters() if p.requires_grad or not trainable)
+
+
+@torch.no_grad()
+def compute_mean_pooled(states: Tensor, mask: Tensor) -> Tensor:
+    """What is cached where nothing needs positions: (B, T, H), (B, T) -> (B, H)."""
+    from chain_core.modeling.links import pool_mean
+
+    return pool_mean(states.float(), mask)

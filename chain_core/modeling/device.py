@@ -1,0 +1,51 @@
+"""Where to compute and how precisely: asked of the machine, never assumed."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import torch
+
+from chain_core.errors import ConfigError
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """`auto`: a CUDA GPU, else Apple's, else the CPU. Raises ConfigError for a device that is not there."""
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    device = torch.device(name)
+    here = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if not here[device.type]:
+        raise ConfigError("device_missing", path="train.device", given=name)
+    return device
+
+
+def choose_precision(name: str, device: torch.device) -> torch.dtype:
+    """`auto`: bfloat16 where the chip multiplies it natively (AMX, AVX-512 BF16, NVIDIA Ampere or newer)."""
+    if name != "auto":
+        return {"fp32": torch.float32, "bf16": torch.bfloat16}[name]
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
+    if device.type == "cpu":
+        return torch.bfloat16 if has_native_bf16() else torch.float32
+    return torch.float32
+
+
+def has_native_bf16() -> bool:
+    """Whether this CPU has matrix or vector instructions for bfloat16."""
+    probes = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    return any(getattr(torch.cpu, probe, lambda: False)() for probe in probes)
+
+
+def autocast(device: torch.device, dtype: torch.dtype) -> contextlib.AbstractContextManager[Any]:
+    """Matrix products in `dtype`, sums and norms in float32; nothing where `dtype` is float32."""
+    if dtype == torch.float32:
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, dtype)

@@ -1,0 +1,157 @@
+"""What a frozen (half of a) backbone gives for every row, computed once and kept on disk, memory-mapped.
+
+A cache is a folder named by its content: the backbone's weights, the rows' token ids, the precision. Inside, one file a
+layer, so that chains of any depth and taps share them: `layer-6.npy` (S, H) states of all tokens, `pooled-6.npy`
+(N, H) means over each row's tokens. A file is written under a temporary name and renamed when it is whole; a crash
+leaves nothing that is ever read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from chain_core.data.encode import Encoded
+from chain_core.errors import ResourceError
+from chain_core.modeling.backbones import Backbone
+from chain_core.modeling.batch import build_batch
+from chain_core.modeling.chain import compute_mean_pooled
+from chain_core.modeling.device import autocast
+
+TOKENS_PER_BATCH = 4096
+LARGEST_HALF = 60_000.0
+"""States are kept as float16; beyond this they are kept as float32."""
+
+
+def compute_features(
+    load_lower: Callable[[], Backbone],
+    encoded: Encoded,
+    layers: Sequence[int],
+    *,
+    folder: Path,
+    device: torch.device,
+    dtype: torch.dtype,
+    pooled: bool,
+    progress: Callable[[int, int], None],
+) -> dict[int, np.ndarray]:
+    """Layer -> memory-mapped states, (S, H), or vectors, (N, H), of all rows; only what is missing is computed.
+
+    `load_lower` is called only then. `progress(rows done, rows)` may raise to stop.
+    """
+    kind = "pooled" if pooled else "layer"
+    files = {layer: folder / f"{kind}-{layer}.npy" for layer in layers}
+    missing = [layer for layer, path in files.items() if not path.is_file()]
+    if missing:
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            _write(load_lower(), encoded, missing, files, device, dtype, pooled, progress, np.float16)
+        except _HalfOverflow:
+            _write(load_lower(), encoded, missing, files, device, dtype, pooled, progress, np.float32)
+    return {layer: np.load(path, mmap_mode="r") for layer, path in files.items()}
+
+
+class _HalfOverflow(Exception):
+    """A state too large for float16."""
+
+
+def _write(lower, encoded, layers, files, device, dtype, pooled, progress, stored) -> None:
+    width = lower.model.config.hidden_size
+    count = encoded.rows if pooled else len(encoded.input_ids)
+    needed = len(layers) * count * width * np.dtype(stored).itemsize
+    folder = next(iter(files.values())).parent
+    _check_disk(folder, needed)
+    temporary = {layer: files[layer].with_suffix(f".{os.getpid()}.tmp") for layer in layers}
+    try:
+        arrays = {
+            layer: np.lib.format.open_memmap(path, mode="w+", dtype=stored, shape=(count, width))
+            for layer, path in temporary.items()
+        }
+        done = 0
+        for rows, states in _run(lower, encoded, layers, device, dtype, pooled):
+            target = rows if pooled else _positions(encoded, rows)
+            for layer, state in states.items():
+                if stored == np.float16 and len(state) and float(np.abs(state).max()) > LARGEST_HALF:
+                    raise _HalfOverflow
+                arrays[layer][target] = state
+            done += len(rows)
+            progress(done, encoded.rows)
+        for layer, array in arrays.items():
+            array.flush()
+            temporary[layer].replace(files[layer])
+    except OSError as error:
+        raise ResourceError("disk_write", folder=str(folder), reason=error.strerror or str(error)) from error
+    finally:
+        for path in temporary.values():
+            path.unlink(missing_ok=True)
+
+
+@torch.inference_mode()
+def _run(
+    lower, encoded, layers, device, dtype, pooled
+) -> Iterator[tuple[np.ndarray, Mapping[int, np.ndarray]]]:
+    lower.to(device).eval()
+    for rows in split_by_tokens(encoded.lengths, np.arange(encoded.rows), TOKENS_PER_BATCH):
+        batch = build_batch(encoded, rows).to(device)
+        with autocast(device, dtype):
+            states = lower(batch.mask, batch.input_ids, batch.token_type_ids)
+        if pooled:
+            yield (
+                rows,
+                {layer: compute_mean_pooled(states[layer], batch.mask).cpu().numpy() for layer in layers},
+            )
+        else:
+            yield rows, {layer: states[layer][batch.mask].float().cpu().numpy() for layer in layers}
+
+
+def _positions(encoded: Encoded, rows: np.ndarray) -> np.ndarray:
+    """Flat token positions of the rows, row after row."""
+    lengths = encoded.lengths[rows]
+    starts = np.repeat(encoded.offsets[rows] - (np.cumsum(lengths) - lengths), lengths)
+    return starts + np.arange(int(lengths.sum()))
+
+
+def split_by_tokens(lengths: np.ndarray, rows: np.ndarray, tokens: int) -> Iterator[np.ndarray]:
+    """The rows, longest first, in batches of at most `tokens` positions, padding included."""
+    order = rows[np.argsort(-lengths[rows], kind="stable")]
+    start = 0
+    while start < len(order):
+        size = max(1, tokens // max(int(lengths[order[start]]), 1))
+        yield order[start : start + size]
+        start += size
+
+
+def _check_disk(folder: Path, needed: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if needed > free * 0.95:
+        gigabytes = 1e9
+        raise ResourceError(
+            "disk_features", folder=str(folder), needed=needed / gigabytes, free=free / gigabytes
+        )
+
+
+def compute_cache_key(weights: Path, encoded: Encoded, dtype: torch.dtype, device: torch.device) -> str:
+    """The name of a cache's folder: the hash of what its content depends on."""
+    parts = (compute_weights_key(weights), encoded.compute_key(), str(dtype), device.type)
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
+
+
+def compute_weights_key(folder: Path) -> str:
+    """A hash of a backbone's config and weights."""
+    files = sorted([*folder.glob("*.safetensors"), folder / "config.json"])
+    return _hash_files(tuple((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files))
+
+
+@lru_cache(maxsize=16)
+def _hash_files(files: tuple[tuple[str, int, int], ...]) -> str:
+    digest = hashlib.sha256()
+    for path, _, _ in files:
+        with open(path, "rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()

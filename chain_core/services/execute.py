@@ -1,0 +1,277 @@
+"""One run from its config to its folder: rows, features, training, predictions, report, bundle.
+
+DIR/config.yaml  events.jsonl  predictions/{validation,test}.parquet  model/  report.json
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from chain_core.config import Config, dump_yaml, resolve_config
+from chain_core.data.encode import encode_texts
+from chain_core.data.labels import read_gold
+from chain_core.data.schema import Task, build_tasks, infer_columns, suggest_config
+from chain_core.data.splits import split_rows
+from chain_core.data.store import open_rows
+from chain_core.data.text import Texts, read_texts
+from chain_core.errors import ConfigError, ResourceError
+from chain_core.modeling.bundle import save_bundle
+from chain_core.modeling.catalogue import BackboneFacts, load_tokenizer, read_facts
+from chain_core.modeling.chain import count_parameters, needs_positions
+from chain_core.modeling.device import choose_device, choose_precision
+from chain_core.modeling.features import compute_cache_key, compute_features
+from chain_core.modeling.model import ChainModel, build_model, load_lower
+from chain_core.paths import get_folder
+from chain_core.reports.metrics import compute_report
+from chain_core.reports.predictions import HeadInfo, Predictions, build_predictions, save_predictions
+from chain_core.training.evaluate import Answers, compute_answers
+from chain_core.training.feed import Feed, encode_all_labels
+from chain_core.training.loop import Outcome, train
+
+Emit = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Material:
+    """Everything of a run that is known before anything is computed."""
+
+    config: Config
+    table: pa.Table
+    texts: Texts
+    tasks: tuple[Task, ...]
+    splits: Mapping[str, np.ndarray]
+    facts: BackboneFacts
+    notes: tuple[dict[str, Any], ...]
+
+
+class _Stopped(Exception):
+    """The user stopped the run before it had trained anything."""
+
+
+def execute_run(
+    config: Config,
+    out: Path,
+    *,
+    folder: Path,
+    emit: Emit,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> dict[str, Any]:
+    """Run a config and return its report. `folder` is what relative paths are relative to.
+
+    Events go to `emit` and to `events.jsonl`. Raises ChainError for what the user can mend.
+    """
+    started = time.perf_counter()
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / "events.jsonl").open("w", encoding="utf-8") as log:
+
+        def tell(event: dict[str, Any]) -> None:
+            event = {**event, "seconds": round(time.perf_counter() - started, 3)}
+            log.write(json.dumps(event, ensure_ascii=False) + "\n")
+            log.flush()
+            emit(event)
+
+        try:
+            return _execute(config, out, folder, tell, should_stop, started)
+        except _Stopped:
+            tell({"kind": "done", "reason": "stopped", "report": {}})
+            return {}
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                raise ResourceError("disk_full", folder=str(out)) from error
+            raise
+        except torch.OutOfMemoryError as error:
+            raise ResourceError("device_memory", batch_size=config.train.batch_size) from error
+
+
+def _execute(
+    config: Config, out: Path, folder: Path, tell: Emit, should_stop: Callable[[], bool], started: float
+):
+    tell({"kind": "phase", "phase": "reading"})
+    material = prepare_run(config, folder)
+    config = material.config
+    for note in material.notes:
+        tell({"kind": "note", **note})
+    (out / "config.yaml").write_text(dump_yaml(config), encoding="utf-8")
+    device = choose_device(config.train.device)
+    dtype = choose_precision(config.train.precision, device)
+    model = build_model(config, material.tasks, material.facts)
+    before = time.perf_counter()
+    feed = _build_feed(material, model, device, dtype, tell, should_stop)
+    seconds = {"features": time.perf_counter() - before}
+
+    tell({"kind": "phase", "phase": "training"})
+    outcome = _drive(train(model, feed, material.tasks, config, device, dtype, should_stop), tell)
+    seconds["training"] = outcome.seconds
+
+    tell({"kind": "phase", "phase": "evaluating"})
+    predictions = {
+        split: _predict(material, feed, model, split, device, dtype)
+        for split in ("validation", "test")
+        if len(feed.splits[split])
+    }
+    tell({"kind": "phase", "phase": "saving"})
+    for split, part in predictions.items():
+        save_predictions(part, out / "predictions" / f"{split}.parquet")
+    save_bundle(out / "model", model, config, material.tasks, material.facts)
+    report = {
+        **compute_report(predictions),
+        "best_epoch": outcome.best_epoch,
+        "seconds": {**seconds, "total": time.perf_counter() - started},
+        "parameters": _describe_parameters(model, material.facts),
+    }
+    (out / "report.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
+    tell({"kind": "done", "reason": outcome.reason, "report": report})
+    return report
+
+
+def prepare_run(config: Config, folder: Path) -> Material:
+    """Rows, tasks and splits of a config, what it left open inferred. Raises ChainError for all that cannot run."""
+    data_set, table = open_rows(config.data, folder)
+    notes = list(data_set.notes)
+    config, inferred = complete_config(config, table)
+    notes += inferred
+    assert config.heads is not None
+    facts = read_facts(config.backbone.name)
+    texts = read_texts(table, config.input)
+    tasks = build_tasks(table, config.heads)
+    splits = split_rows(table, config.data, tasks)
+    tasks = build_tasks(table, config.heads, splits["train"])
+    config = config.model_copy(update={"data": _fix_paths(config.data, folder)})
+    return Material(config, table, texts, tasks, splits, facts, tuple(notes))
+
+
+def complete_config(config: Config, table: pa.Table) -> tuple[Config, list[dict[str, Any]]]:
+    """The config with its input, heads and split column inferred where it leaves them out, and notes that say so."""
+    columns = config.input
+    if config.heads is not None and (columns.text or columns.tokens):
+        return config, []
+    suggestion = suggest_config(infer_columns(table))
+    mapping = config.model_dump()
+    notes = []
+    if not (columns.text or columns.tokens):
+        mapping["input"] |= suggestion.get("input", {})
+        chosen = ", ".join(f"{role}: {name}" for role, name in suggestion.get("input", {}).items())
+        if chosen:
+            notes.append({"code": "input_inferred", "params": {"columns": chosen}})
+    if config.heads is None:
+        mapping["heads"] = suggestion.get("heads", {})
+        if not mapping["heads"]:
+            raise ConfigError("no_label_column", path="heads")
+        listed = ", ".join(f"{name} ({head['kind']})" for name, head in mapping["heads"].items())
+        notes.append({"code": "heads_inferred", "params": {"heads": listed}})
+    if config.data.split is None and "split" in suggestion.get("data", {}):
+        mapping["data"]["split"] = suggestion["data"]["split"]
+    return resolve_config(mapping), notes
+
+
+def _fix_paths(data: Any, folder: Path) -> Any:
+    """Paths made absolute, since the run's folder is not the one that they are relative to."""
+    fixed = {}
+    for key in ("train", "validation", "test"):
+        value = getattr(data, key)
+        if isinstance(value, str) and (folder / value).expanduser().exists():
+            fixed[key] = str((folder / value).expanduser().resolve())
+    return data.model_copy(update=fixed)
+
+
+def _build_feed(material: Material, model: ChainModel, device, dtype, tell: Emit, should_stop) -> Feed:
+    config, facts = material.config, material.facts
+    tell({"kind": "phase", "phase": "features"})
+    max_length = config.input.max_length or facts.max_length
+    encoded = encode_texts(
+        material.texts, load_tokenizer(facts.folder), max_length, lexical=config.uses_lexical
+    )
+    if encoded.truncated:
+        params = {"rows": encoded.truncated, "max_length": max_length}
+        tell({"kind": "note", "code": "texts_truncated", "params": params})
+    last = [time.perf_counter()]
+
+    def progress(done: int, total: int) -> None:
+        if should_stop():
+            raise _Stopped
+        if time.perf_counter() - last[0] > 0.2 or done == total:
+            last[0] = time.perf_counter()
+            tell({"kind": "progress", "phase": "features", "done": done, "total": total})
+
+    pooled = not needs_positions(config)
+    hidden = compute_features(
+        lambda: load_lower(facts, model.base),
+        encoded,
+        model.cached_layers,
+        folder=get_folder("features") / compute_cache_key(facts.folder, encoded, dtype, device),
+        device=device,
+        dtype=dtype,
+        pooled=pooled,
+        progress=progress,
+    )
+    gold = {task.name: read_gold(material.table, task) for task in material.tasks}
+    labels = encode_all_labels(gold, material.tasks)
+    return Feed(encoded, hidden, pooled, gold, labels, material.splits)
+
+
+def _drive(events, tell: Emit) -> Outcome:
+    """Pass a generator's events on; its return value."""
+    while True:
+        try:
+            tell(next(events))
+        except StopIteration as end:
+            return end.value
+
+
+def _predict(material: Material, feed: Feed, model: ChainModel, split: str, device, dtype) -> Predictions:
+    rows = feed.splits[split]
+    answers = compute_answers(model, feed, rows, device, dtype, labelled=False)
+    return build_answer_table(answers, material.texts, feed.gold, material.tasks, split, material.config.name)
+
+
+def build_answer_table(
+    answers: Answers,
+    texts: Texts,
+    gold: Mapping[str, pa.Array],
+    tasks: tuple[Task, ...],
+    split: str,
+    run: str,
+) -> Predictions:
+    """Answers beside their rows and gold labels, in the form that is saved."""
+    rows = pa.array(answers.rows)
+    first = texts.first.take(rows)
+    columns: dict[str, Any] = {"row": answers.rows}
+    if texts.kind == "tokens":
+        columns["tokens"] = first
+        columns["text"] = [" ".join(tokens) for tokens in first.to_pylist()]
+    else:
+        columns["text"] = first
+    if texts.second is not None:
+        columns["pair"] = texts.second.take(rows)
+    heads = {}
+    for task in tasks:
+        depths = tuple(depth for name, depth in answers.values if name == task.name)
+        heads[task.name] = HeadInfo(task.kind, depths, task.label_space)
+        columns[f"gold:{task.name}"] = gold[task.name].take(rows)
+        for depth in depths:
+            columns[f"pred:{task.name}@{depth}"] = answers.values[task.name, depth]
+            if task.kind != "regression":
+                columns[f"conf:{task.name}@{depth}"] = answers.confidence[task.name, depth]
+    return build_predictions(columns, heads, split=split, run=run)
+
+
+def _describe_parameters(model: ChainModel, facts: BackboneFacts) -> dict[str, Any]:
+    chain = count_parameters(model.chain)
+    added = 0
+    if model.upper is not None:
+        added = sum(p.numel() for name, p in model.upper.named_parameters() if "lora_" in name)
+    return {
+        "trainable": count_parameters(model, trainable=True),
+        "total": facts.parameters + chain + added,
+        "per_link": [count_parameters(cell) for cell in model.chain.cells],
+    }

@@ -1,0 +1,154 @@
+"""Answers of a trained run for new rows: typed on the screen, read from a file, or from standard input."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from chain_core.data.labels import read_gold
+from chain_core.data.store import import_files, read_table
+from chain_core.data.text import Texts, read_texts
+from chain_core.data.words import split_words
+from chain_core.errors import ConfigError, DataError, RunError
+from chain_core.reports.metrics import compute_report
+from chain_core.reports.predictions import Predictions
+from chain_core.services.execute import build_answer_table
+from chain_core.training.evaluate import Answers, compute_answers
+from chain_core.training.live import Bundle, build_live_feed, open_bundle
+
+CHUNK = 2048
+TOP = 10
+"""Labels whose probabilities an answer lists."""
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A loaded run."""
+
+    bundle: Bundle
+
+    def predict(self, rows: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+        """One answer a row, in order.
+
+        A row is {"text"}, {"text", "pair"} or {"tokens": [...]}; where the run reads tokens, a text is split into
+        words. An answer is {"text", "tokens"?, "pair"?, "heads": {head: {depth: {"label" | "labels" | "score" |
+        "tags", "confidence"?, "probabilities"?}}}}.
+        """
+        for start in range(0, len(rows), CHUNK):
+            part = rows[start : start + CHUNK]
+            texts = self._build_texts(part)
+            feed = build_live_feed(self.bundle, texts)
+            bundle = self.bundle
+            answers = compute_answers(
+                bundle.model, feed, feed.splits["test"], bundle.device, bundle.dtype,
+                labelled=False, probabilities=True,
+            )  # fmt: skip
+            for index in range(len(part)):
+                yield self._describe(texts, answers, index)
+
+    def pick(self, record: Any) -> dict[str, Any]:
+        """The input of one row from a record that has the run's columns, or `text`, `pair`, `tokens`."""
+        if not isinstance(record, dict):
+            raise DataError("row_not_object")
+        columns = self.bundle.config.input
+        row = {}
+        for role in ("tokens", "text", "pair"):
+            name = getattr(columns, role)
+            value = record.get(name, record.get(role)) if name else None
+            if value is not None:
+                row[role] = value
+        if not row and isinstance(record.get("text"), str):
+            row["text"] = record["text"]
+        if not row:
+            wanted = columns.tokens or columns.text
+            raise DataError("row_without_input", column=str(wanted))
+        return row
+
+    def read_rows(self, path: Path) -> list[dict[str, Any]]:
+        """The inputs of all rows of a file."""
+        if not path.is_file():
+            raise DataError("file_missing", path=str(path))
+        table = read_table(import_files({"train": path}, name=path.stem))
+        return [self.pick(record) for record in table.to_pylist()]
+
+    def _build_texts(self, rows: Sequence[Mapping[str, Any]]) -> Texts:
+        columns = self.bundle.config.input
+        if columns.tokens:
+            lists = [_get_tokens(row) for row in rows]
+            return Texts("tokens", pa.array(lists, pa.list_(pa.string())))
+        first = pa.array([str(row.get("text", "")) for row in rows], pa.string())
+        if columns.pair:
+            return Texts("pair", first, pa.array([str(row.get("pair", "")) for row in rows], pa.string()))
+        return Texts("text", first)
+
+    def _describe(self, texts: Texts, answers: Answers, index: int) -> dict[str, Any]:
+        first = texts.first[index].as_py()
+        answer: dict[str, Any] = (
+            {"text": " ".join(first), "tokens": first} if texts.kind == "tokens" else {"text": first}
+        )
+        if texts.second is not None:
+            answer["pair"] = texts.second[index].as_py()
+        heads: dict[str, dict[str, Any]] = {}
+        for task in self.bundle.tasks:
+            for key in answers.values:
+                if key[0] == task.name:
+                    heads.setdefault(task.name, {})[str(key[1])] = _describe_head(task, answers, key, index)
+        return {**answer, "heads": heads}
+
+
+_RESULT = {"classification": "label", "multilabel": "labels", "regression": "score", "tagging": "tags"}
+
+
+def _describe_head(task: Any, answers: Answers, key: tuple[str, int], index: int) -> dict[str, Any]:
+    described: dict[str, Any] = {_RESULT[task.kind]: answers.values[key][index]}
+    if task.kind != "regression":
+        described["confidence"] = round(float(answers.confidence[key][index]), 6)
+    if key in answers.probabilities:
+        row = answers.probabilities[key][index]
+        top = np.argsort(-row, kind="stable")[:TOP]
+        described["probabilities"] = {task.label_space[label]: round(float(row[label]), 6) for label in top}
+    return described
+
+
+def _get_tokens(row: Mapping[str, Any]) -> list[str]:
+    tokens = row.get("tokens")
+    if isinstance(tokens, str):
+        return tokens.split()
+    if tokens is not None:
+        return [str(token) for token in tokens]
+    return split_words(str(row.get("text", "")))
+
+
+def load_predictor(run: Path) -> Predictor:
+    """The predictor of a run's folder, or of a bundle's own. Raises RunError where there is none."""
+    folder = run / "model" if (run / "model").is_dir() else run
+    if not (folder / "config.yaml").is_file():
+        raise RunError("no_bundle", folder=str(run))
+    try:
+        return Predictor(open_bundle(folder))
+    except ConfigError as error:
+        if error.code != "device_missing":
+            raise
+        # Trained on a device that this machine lacks.
+        return Predictor(open_bundle(folder, "cpu"))
+
+
+def evaluate_file(run: Path, data: Path) -> tuple[dict[str, Any], Predictions]:
+    """The report of a run on the labelled rows of a file, under "test", and the predictions behind it."""
+    bundle = load_predictor(run).bundle
+    if not data.is_file():
+        raise DataError("file_missing", path=str(data))
+    table = read_table(import_files({"train": data}, name=data.stem))
+    texts = read_texts(table, bundle.config.input)
+    gold = {task.name: read_gold(table, task) for task in bundle.tasks}
+    feed = build_live_feed(bundle, texts, gold)
+    answers = compute_answers(
+        bundle.model, feed, feed.splits["test"], bundle.device, bundle.dtype, labelled=False
+    )
+    predictions = build_answer_table(answers, texts, gold, bundle.tasks, "test", bundle.config.name)
+    return compute_report({"test": predictions}), predictions

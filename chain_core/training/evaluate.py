@@ -1,0 +1,136 @@
+"""What a model says of rows: decoded predictions of every head at every depth, and their losses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from chain_core.data.schema import Task
+from chain_core.modeling.device import autocast
+from chain_core.modeling.heads import Decoded
+from chain_core.modeling.model import ChainModel
+from chain_core.reports.metrics import LOWER_IS_BETTER, compute_metrics
+from chain_core.training.feed import Feed
+
+Key = tuple[str, int]
+"""(head, depth)"""
+
+
+@dataclass
+class Answers:
+    """Predictions for M rows, in the order asked for."""
+
+    rows: np.ndarray
+    values: dict[Key, list[Any]] = field(default_factory=dict)
+    """A label, a list of labels, a number, or a list of tags a row."""
+    confidence: dict[Key, np.ndarray] = field(default_factory=dict)
+    probabilities: dict[Key, np.ndarray] = field(default_factory=dict)
+    """(M, K) float32, where asked for; not of scores and tags."""
+    losses: dict[Key, float] = field(default_factory=dict)
+
+
+@torch.inference_mode()
+def compute_answers(
+    model: ChainModel,
+    feed: Feed,
+    rows: np.ndarray,
+    device: torch.device,
+    dtype: torch.dtype,
+    *,
+    labelled: bool = True,
+    probabilities: bool = False,
+) -> Answers:
+    """Predictions for the rows, and, with `labelled`, each head's mean loss over the rows that have its label."""
+    model.eval()
+    place = {int(row): index for index, row in enumerate(rows)}
+    tasks = {head.task.name: head.task for head in model.chain.heads}  # type: ignore[union-attr]
+    answers = Answers(rows)
+    sums: dict[Key, list[float]] = {key: [0.0, 0.0] for key in model.chain.keys}
+    for key in model.chain.keys:
+        answers.values[key] = [None] * len(rows)
+        answers.confidence[key] = np.ones(len(rows), np.float32)
+        if probabilities and tasks[key[0]].kind in ("classification", "multilabel"):
+            answers.probabilities[key] = np.zeros((len(rows), len(tasks[key[0]].label_space)), np.float32)
+    for part in feed.split_evaluation(rows):
+        batch = feed.build_batch(part, labelled=labelled).to(device)
+        with autocast(device, dtype):
+            logits = model(batch)
+        places = np.array([place[int(row)] for row in part])
+        for key, values in logits.items():
+            head = model.chain.get_head(*key)
+            if labelled:
+                labels = batch.labels[key[0]]
+                known = _count_known(labels)
+                sums[key][0] += float(head.compute_loss(values, labels, batch)) * known
+                sums[key][1] += known
+            decoded = head.decode(values, batch)
+            _keep(answers, key, places, decoded, tasks[key[0]], feed, part)
+    answers.losses = {key: total / count for key, (total, count) in sums.items() if count}
+    return answers
+
+
+def _keep(answers, key: Key, places: np.ndarray, decoded: Decoded, task: Task, feed: Feed, part: np.ndarray):
+    named = name_values(task, decoded.values, np.diff(feed.encoded.word_offsets)[part])
+    for index, value in zip(places, named, strict=True):
+        answers.values[key][index] = value
+    answers.confidence[key][places] = decoded.confidence
+    if key in answers.probabilities and decoded.probabilities is not None:
+        answers.probabilities[key][places] = decoded.probabilities
+
+
+def name_values(task: Task, values: np.ndarray, words: np.ndarray) -> list[Any]:
+    """Label numbers -> labels; a tagged row gets one tag for each of its words."""
+    names = np.array(task.label_space, dtype=object)
+    if task.kind == "classification":
+        return names[values].tolist()
+    if task.kind == "multilabel":
+        return [names[row].tolist() for row in values]
+    if task.kind == "tagging":
+        return [names[row[:count]].tolist() for row, count in zip(values, words, strict=True)]
+    return values.astype(float).tolist()
+
+
+def _count_known(labels: torch.Tensor) -> int:
+    if labels.dtype.is_floating_point:
+        return int((~(labels[:, 0] if labels.ndim == 2 else labels).isnan()).sum())
+    return int((labels >= 0).sum())
+
+
+def compute_scores(
+    answers: Answers, tasks: Sequence[Task], gold: Mapping[str, Any]
+) -> dict[Key, dict[str, float]]:
+    """(head, depth) -> {"loss", metrics…}; heads without a labelled row among these have only what there is."""
+    kinds = {task.name: task.kind for task in tasks}
+    golds = {name: values.take(answers.rows).to_pylist() for name, values in gold.items()}
+    scores = {}
+    for key, predicted in answers.values.items():
+        metrics = compute_metrics(kinds[key[0]], golds[key[0]], predicted)
+        loss = {"loss": answers.losses[key]} if key in answers.losses else {}
+        scores[key] = {**loss, **metrics}
+    return scores
+
+
+def choose_score(scores: Mapping[Key, Mapping[str, float]], metric: str) -> float | None:
+    """The number that selects the best weights, greater is better; None where no row was labelled.
+
+    `mean`: the mean of each head's first metric at its deepest depth, `head/metric`: that one.
+    """
+    deepest: dict[str, int] = {}
+    for head, depth in scores:
+        deepest[head] = max(depth, deepest.get(head, 0))
+    if metric == "mean":
+        firsts = [
+            next((value for name, value in scores[key].items() if name != "loss"), None)
+            for key in deepest.items()
+        ]
+        known = [value for value in firsts if value is not None]
+        return float(np.mean(known)) if known else None
+    head, _, name = metric.partition("/")
+    value = scores.get((head, deepest.get(head, 0)), {}).get(name)
+    if value is None:
+        return None
+    return -value if name in LOWER_IS_BETTER else value

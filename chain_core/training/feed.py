@@ -1,0 +1,77 @@
+"""What a run learns from: encoded rows, cached states, labels and splits; and the order in which batches leave it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from chain_core.data.encode import Encoded
+from chain_core.data.labels import encode_labels
+from chain_core.data.schema import Task
+from chain_core.modeling.batch import Batch, build_batch
+from chain_core.modeling.features import split_by_tokens
+
+BUCKET_BATCHES = 50
+"""Batches whose rows are sorted by length together: enough for little padding, few enough to keep the order random."""
+EVALUATION_TOKENS = 8192
+MAX_EVALUATION_ROWS = 512
+
+
+@dataclass(frozen=True)
+class Feed:
+    """All N rows of a run, ready to be cut into batches."""
+
+    encoded: Encoded
+    hidden: Mapping[int, np.ndarray]
+    """Layer -> cached states; empty where the model reads token ids."""
+    pooled: bool
+    gold: Mapping[str, pa.Array]
+    """Task -> what `data.labels.read_gold` gives, (N,)."""
+    labels: Mapping[str, np.ndarray | tuple[np.ndarray, np.ndarray]]
+    splits: Mapping[str, np.ndarray]
+
+    def build_batch(self, rows: np.ndarray, *, labelled: bool = True) -> Batch:
+        """The rows as one padded batch."""
+        labels = self.labels if labelled else None
+        return build_batch(self.encoded, rows, hidden=self.hidden, pooled=self.pooled, labels=labels)
+
+    def split_evaluation(self, rows: np.ndarray) -> Iterator[np.ndarray]:
+        """The rows in batches of like length, for a pass without gradients."""
+        lengths = np.ones(self.encoded.rows, np.int64) if self.pooled else self.encoded.lengths
+        for part in split_by_tokens(lengths, rows, EVALUATION_TOKENS):
+            for start in range(0, len(part), MAX_EVALUATION_ROWS):
+                yield part[start : start + MAX_EVALUATION_ROWS]
+
+
+def encode_all_labels(gold: Mapping[str, pa.Array], tasks: Sequence[Task]):
+    """Task name -> its encoded labels."""
+    return {task.name: encode_labels(gold[task.name], task) for task in tasks}
+
+
+def choose_labelled(feed_labels: Mapping[str, np.ndarray | tuple[np.ndarray, np.ndarray]], rows: np.ndarray):
+    """Those of the rows that have a label for at least one task."""
+    labelled = np.zeros(len(rows), bool)
+    for values in feed_labels.values():
+        if isinstance(values, tuple):
+            labelled |= np.diff(values[1])[rows] > 0
+        elif values.ndim == 2:
+            labelled |= ~np.isnan(values[rows, 0])
+        elif values.dtype.kind == "f":
+            labelled |= ~np.isnan(values[rows])
+        else:
+            labelled |= values[rows] >= 0
+    return rows[labelled]
+
+
+def sample_batches(lengths: np.ndarray, rows: np.ndarray, size: int, random: np.random.Generator):
+    """One epoch: the rows in random order, in batches of `size` rows of like length, in random order."""
+    order = random.permutation(rows)
+    batches = []
+    for start in range(0, len(order), BUCKET_BATCHES * size):
+        bucket = order[start : start + BUCKET_BATCHES * size]
+        bucket = bucket[np.argsort(lengths[bucket], kind="stable")]
+        batches += [bucket[first : first + size] for first in range(0, len(bucket), size)]
+    return [batches[index] for index in random.permutation(len(batches))]

@@ -1,0 +1,91 @@
+"""A feed for rows that no cache knows: the frozen half runs as each batch is built."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from chain_core.data.encode import encode_texts
+from chain_core.data.text import Texts
+from chain_core.modeling.backbones import Backbone
+from chain_core.modeling.batch import Batch, build_batch
+from chain_core.modeling.chain import compute_mean_pooled, needs_positions
+from chain_core.modeling.device import autocast, choose_device, choose_precision
+from chain_core.modeling.model import ChainModel, load_lower
+from chain_core.training.feed import Feed, encode_all_labels
+
+
+@dataclass(frozen=True)
+class LiveFeed(Feed):
+    """A feed whose hidden states are computed, not read."""
+
+    lower: Backbone | None = None
+    layers: tuple[int, ...] = ()
+    device: torch.device = torch.device("cpu")
+    dtype: torch.dtype = torch.float32
+
+    def build_batch(self, rows: np.ndarray, *, labelled: bool = True) -> Batch:
+        batch = build_batch(self.encoded, rows, labels=self.labels if labelled else None)
+        if self.lower is None:
+            return batch
+        there = batch.to(self.device)
+        with torch.inference_mode(), autocast(self.device, self.dtype):
+            states = self.lower(there.mask, there.input_ids, there.token_type_ids)
+        # The cache keeps float16: so does this, and both give the same predictions.
+        if self.pooled:
+            hidden = {layer: compute_mean_pooled(states[layer], there.mask)[:, None] for layer in self.layers}
+            there = replace(there, mask=torch.ones(len(rows), 1, dtype=torch.bool, device=self.device))
+        else:
+            hidden = {layer: states[layer] for layer in self.layers}
+        halves = {layer: state.half() for layer, state in hidden.items()}
+        return replace(there, hidden=halves, input_ids=None, token_type_ids=None)
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A loaded chain with all that it needs to answer."""
+
+    model: ChainModel
+    config: Any
+    tasks: tuple[Any, ...]
+    lower: Backbone | None
+    tokenizer: Any
+    max_length: int
+    device: torch.device
+    dtype: torch.dtype
+
+
+def open_bundle(folder: Any, device: str = "auto") -> Bundle:
+    """A bundle's model on a device, with its tokenizer and the backbone's frozen half."""
+    from chain_core.modeling.bundle import load_bundle
+    from chain_core.modeling.catalogue import load_tokenizer
+
+    model, config, tasks, facts = load_bundle(folder)
+    place = choose_device(device)
+    lower = load_lower(facts, model.base).to(place) if model.base else None
+    max_length = config.input.max_length or facts.max_length
+    dtype = choose_precision(config.train.precision, place)
+    tokenizer = load_tokenizer(facts.folder)
+    return Bundle(model.to(place), config, tasks, lower, tokenizer, max_length, place, dtype)
+
+
+def build_live_feed(bundle: Bundle, texts: Texts, gold: Mapping[str, pa.Array] | None = None) -> LiveFeed:
+    """A feed over new rows, all of them in the split "test"."""
+    encoded = encode_texts(texts, bundle.tokenizer, bundle.max_length, lexical=bundle.config.uses_lexical)
+    return LiveFeed(
+        encoded=encoded,
+        hidden={},
+        pooled=not needs_positions(bundle.config),
+        gold=gold or {},
+        labels=encode_all_labels(gold, bundle.tasks) if gold else {},
+        splits={"test": np.arange(encoded.rows)},
+        lower=bundle.lower,
+        layers=bundle.model.cached_layers,
+        device=bundle.device,
+        dtype=bundle.dtype,
+    )
