@@ -1,0 +1,34 @@
+"""The two values that describe a table: what a column is, and what a head predicts from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from chain_core.data.cells import Note
+
+ROLES = ("text", "pair", "tokens", "label", "labels", "score", "tags", "split", "ignore")
+KINDS = {"label": "classification", "labels": "multilabel", "score": "regression", "tags": "tagging"}
+"""Role of a column -> kind of the head that predicts it."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its role of ROLES, and its type: text, number, boolean, list or empty."""
+
+    name: str
+    role: str
+    type: str
+    note: str = ""
+    """Code of the sentence (`data.why_<note>`) that says why it has this role; "" where that is plain."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a head predicts. `label_space` is empty for regression; of tags, "O" comes first."""
+
+    name: str
+    kind: str
+    column: str
+    label_space: tuple[str, ...] = ()
+    separator: str | None = None
+    notes: tuple[Note, ...] = ()
