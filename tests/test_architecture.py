@@ -76,9 +76,7 @@ def read_imports(module: str, *, top_level: bool = False) -> frozenset[str]:
 
 
 def list_own_imports(module: str, **options: bool) -> list[str]:
-    return sorted(
-        name for name in read_imports(module, **options) if name.startswith(("chain_core", "pages", "app"))
-    )
+    return sorted(name for name in read_imports(module, **options) if name.startswith(("chain_core", "pages", "app")))
 
 
 def list_reached(module: str) -> set[str]:
@@ -144,15 +142,11 @@ def test_loading_the_interface_leaves_torch_alone() -> None:
 
     names = [module for module in MODULES if name_layer(module) == "ui"]
     code = f"import sys\nfor name in {names!r}: __import__(name)\nsys.exit('torch' in sys.modules)"
-    finished = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    finished = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stderr or "torch was imported"
 
 
 def test_files_stay_readable() -> None:
     """A file of much more than 300 lines usually hides two."""
-    long = {
-        name: lines for name, path in MODULES.items() if (lines := len(path.read_text().splitlines())) > 500
-    }
+    long = {name: lines for name, path in MODULES.items() if (lines := len(path.read_text().splitlines())) > 500}
     assert not long

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from chain_core.config import Config, HeadConfig, LinkConfig
 from chain_core.modeling.catalogue import BackboneFacts
 from chain_core.modeling.shapes import BackboneShapes
+from chain_core.modeling.sizes import FEED_FORWARD, LEXICAL_WIDTH, compute_attention_sizes, compute_inner
 from chain_core.modeling.taps import choose_taps
 
-HEAD_SIZE = 32
-"""Features of one attention head of a link."""
-LEXICAL_TABLE = 8192 * 64
+LEXICAL_BUCKETS = 8192
 KINDS_OVER_POSITIONS = ("attention",)
 BYTES = 4
 OPTIMISER_COPIES = 3
@@ -109,11 +108,7 @@ def compute_plan(
     cached = {layer for layer in layers if layer <= below} | ({below} if tuned else set())
     workload = workload or Workload(0, 0, 1.0, 1)
     rows = workload.train + workload.others
-    disk = (
-        len(cached) * rows * (int(workload.tokens) if positions else 1) * facts.hidden_size * 2
-        if below
-        else 0
-    )
+    disk = len(cached) * rows * (int(workload.tokens) if positions else 1) * facts.hidden_size * 2 if below else 0
     return Plan(
         taps, facts.num_layers, facts.hidden_size, tuned, not positions, parts,
         memory=_estimate_memory(config, facts, parts, workload, tuned, positions),
@@ -137,16 +132,16 @@ def count_link(width: int, hidden_size: int, link: LinkConfig) -> int:
     """Parameters of one link with the projection of its tap. D: `width`, H: `hidden_size`."""
     joining = 2 * hidden_size + hidden_size * width + width  # norm, project
     if link.kind == "linear":
-        inner = max(1, round(link.density * width))
+        inner = compute_inner(width, link.density)
         inside = width * inner + inner * width if link.density < 1 else width * width
         return joining + 2 * width + inside + width
     if link.kind == "bottleneck":
-        inner = max(1, round(link.density * width))
+        inner = compute_inner(width, link.density)
         return joining + 2 * width + width * inner + inner + inner * width + width
-    size = min(HEAD_SIZE, width)
-    inner = size * max(1, round(link.density * width / size))
+    _, inner = compute_attention_sizes(width, link.density)
     attention = 3 * (width * inner + inner) + inner * width + width
-    feeding = 2 * width * inner + 2 * inner + 2 * inner * width + width
+    wide = FEED_FORWARD * inner
+    feeding = width * wide + wide + wide * width + width
     return joining + 4 * width + attention + feeding
 
 
@@ -180,12 +175,10 @@ def _plan_backbone(config: Config, facts: BackboneFacts, shapes: BackboneShapes,
     return Part("backbone", tuning, 0, facts.parameters + added, trainable, facts.hidden_size)
 
 
-def _plan_chain(
-    config: Config, facts: BackboneFacts, classes: Mapping[str, int], positions: bool
-) -> list[Part]:
+def _plan_chain(config: Config, facts: BackboneFacts, classes: Mapping[str, int], positions: bool) -> list[Part]:
     width, parts = config.chain.width, []
     if config.uses_lexical:
-        count = LEXICAL_TABLE + 64 * width + width
+        count = LEXICAL_BUCKETS * LEXICAL_WIDTH + LEXICAL_WIDTH * width + width
         parts.append(Part("lexical", "lexical", 1, count, count, width))
     for position in range(1, config.chain.depth + 1):
         link = config.get_link(position)
@@ -213,9 +206,7 @@ def _estimate_memory(
     length = workload.longest if positions else 1
     tokens = config.train.batch_size * length
     # Kept for the way back: about sixteen states, the inner states twice, and the attention's weights.
-    kept_by_layer = (
-        16 * facts.hidden_size + 2 * facts.intermediate_size + 2 * length * facts.hidden_size // 32
-    )
+    kept_by_layer = 16 * facts.hidden_size + 2 * facts.intermediate_size + 2 * length * facts.hidden_size // 32
     kept_by_link = 20 * config.chain.width + facts.hidden_size
     activations = BYTES * tokens * (tuned * kept_by_layer + config.chain.depth * kept_by_link)
     return PROCESS_BYTES + weights + optimiser + activations

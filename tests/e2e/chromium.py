@@ -33,9 +33,7 @@ def find_chromium() -> str | None:
 def install_chromium() -> None:
     """Debian's package where this is root on such a system, else playwright's download with what it needs."""
     root = hasattr(os, "geteuid") and os.geteuid() == 0
-    commands = [
-        [sys.executable, "-m", "playwright", "install", *(["--with-deps"] if root else []), "chromium"]
-    ]
+    commands = [[sys.executable, "-m", "playwright", "install", *(["--with-deps"] if root else []), "chromium"]]
     if root and shutil.which("apt-get"):
         commands[:0] = [["apt-get", "update", "-q"], ["apt-get", "install", "-q", "-y", "chromium"]]
     for command in commands:

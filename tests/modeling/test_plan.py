@@ -74,9 +74,7 @@ def draw_config(draw: st.DrawFn) -> Config:
 
 
 def build_tasks(config: Config) -> list[Task]:
-    return [
-        Task(name, head.kind, head.column, LABELS[head.kind]) for name, head in (config.heads or {}).items()
-    ]
+    return [Task(name, head.kind, head.column, LABELS[head.kind]) for name, head in (config.heads or {}).items()]
 
 
 def count_classes(config: Config) -> dict[str, int]:
@@ -94,9 +92,7 @@ def test_chain_counts_are_exact(config: Config) -> None:
     plan = compute_plan(config, facts, BackboneShapes(({},) * 6, 0), count_classes(config))
     chain = Chain(config, build_tasks(config), facts.hidden_size, facts.num_layers)
     assert plan.taps == chain.taps
-    by_kind = {
-        kind: [part for part in plan.parts if part.kind == kind] for kind in ("lexical", "link", "head")
-    }
+    by_kind = {kind: [part for part in plan.parts if part.kind == kind] for kind in ("lexical", "link", "head")}
     assert [part.parameters for part in by_kind["link"]] == [count_parameters(cell) for cell in chain.cells]
     assert [part.trainable for part in by_kind["link"]] == [
         count_parameters(cell, trainable=True) for cell in chain.cells
@@ -172,10 +168,9 @@ def test_unknown_rows_give_no_seconds() -> None:
 
 def test_both_read_the_same_sizes() -> None:
     from chain_core.data.encode import LEXICAL_BUCKETS
-    from chain_core.modeling import lexical, links, plan
+    from chain_core.modeling import links, plan
 
-    assert plan.LEXICAL_TABLE == LEXICAL_BUCKETS * lexical.LEXICAL_WIDTH
-    assert plan.HEAD_SIZE == links.HEAD_SIZE
+    assert plan.LEXICAL_BUCKETS == LEXICAL_BUCKETS
     assert {kind for kind in links.LINKS.names() if links.LINKS.get(kind).needs_positions} == set(
         plan.KINDS_OVER_POSITIONS
     )
