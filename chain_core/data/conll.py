@@ -34,7 +34,7 @@ def read_conll(file: TextIO) -> Iterator[dict[str, Any]]:
             separator = "\t" if "\t" in text.strip() else None
         cells = text.strip("\r\n").split(separator)
         if not width:
-            width, numbered = len(cells), len(cells) == _UNIVERSAL and cells[0] == "1"
+            width, numbered = len(cells), len(cells) == _UNIVERSAL and cells[0][0] == "1"
             if width < 2:
                 raise DataError("conll_one_column", line=line)
         if len(cells) != width:

@@ -49,9 +49,7 @@ class Source:
     """Whether quotation marks enclose cells; many TSV files use them as plain characters."""
 
 
-def detect_source(
-    path: Path, *, name: str = "", encoding: str | None = None, delimiter: str | None = None
-) -> Source:
+def detect_source(path: Path, *, name: str = "", encoding: str | None = None, delimiter: str | None = None) -> Source:
     """How to read `path`; `encoding` and `delimiter` overrule. `name`: what the user calls the file.
 
     Raises DataError for an empty file, a picture or archive, an encoding that cannot be or is unknown.
@@ -144,9 +142,7 @@ def _refuse_binary(head: bytes, name: str) -> None:
     for magic, what in _MAGIC.items():
         if head.startswith(magic):
             raise DataError(f"file_is_{what}" if what != "other" else "binary_file", name=name)
-    if (head.startswith(b"RIFF") and head[8:12] == b"WEBP") or (
-        head.startswith(b"BM") and b"\0" in head[:64]
-    ):
+    if (head.startswith(b"RIFF") and head[8:12] == b"WEBP") or (head.startswith(b"BM") and b"\0" in head[:64]):
         raise DataError("file_is_picture", name=name)
     if b"\0" in head and not head.startswith(tuple(_BOMS)) and not _detect_wide(head):
         raise DataError("binary_file", name=name)
@@ -211,7 +207,7 @@ def _is_damaged_utf8(sample: bytes) -> bool:
     text = sample.decode("utf-8", "replace")
     wrong = text.count("\ufffd")
     right = sum(1 for character in text if ord(character) > 127) - wrong
-    return right > 4 * wrong
+    return right >= wrong
 
 
 def _looks_chinese(sample: bytes) -> bool:
@@ -244,8 +240,9 @@ def _detect_format(text: str, suffix: str) -> str:
             return "json"
         return "json" if start[1:].lstrip().startswith("{") else (named or "csv")
     if start.startswith("{"):
-        first = start.splitlines()[0]
-        if named == "jsonl" or _is_json_object(first):
+        first, *rest = start.split("\n", 2)
+        more = bool(rest) and rest[0].lstrip().startswith("{")
+        if named == "jsonl" or (_is_json_object(first) and (more or named != "json")):
             return "jsonl"
         return "json" if named == "json" or _is_json_start(start) else (named or "jsonl")
     if named == "parquet":

@@ -65,10 +65,7 @@ def infer_columns(table: pa.Table) -> tuple[Column, ...]:
 
 def suggest_config(columns: Sequence[Column]) -> dict[str, Any]:
     """The config's `input`, `heads` and `data.split` that the columns' roles stand for; only what applies."""
-    by_role = {
-        role: [column.name for column in columns if column.role == role]
-        for role in ("text", "pair", "tokens")
-    }
+    by_role = {role: [column.name for column in columns if column.role == role] for role in ("text", "pair", "tokens")}
     config: dict[str, Any] = {}
     if by_role["tokens"]:
         config["input"] = {"tokens": by_role["tokens"][0]}
@@ -100,9 +97,7 @@ def _find_facts(name: str, array: pa.Array) -> _Facts:
     if is_list(cells.type):
         items, offsets = split_lists(cells)
         words = float(np.diff(offsets).mean()) if len(cells) else 0.0
-        return _Facts(
-            name, "list" if len(cells) else "empty", cells, pc.count_distinct(items).as_py(), words, 0.0
-        )
+        return _Facts(name, "list" if len(cells) else "empty", cells, pc.count_distinct(items).as_py(), words, 0.0)
     if not len(cells):
         return _Facts(name, "empty", cells, 0, 0.0, 0.0)
     trimmed = pc.utf8_trim_whitespace(cells)
@@ -154,11 +149,7 @@ def _infer_number(fact: _Facts) -> tuple[str, str]:
         return "ignore", "constant"
     if fact.is_named(_SCORE_NAMES) and fact.distinct > 2:
         return "score", ""
-    if (
-        whole
-        and fact.distinct == len(fact.cells)
-        and (len(fact.cells) > 20 or fact.name.lower() in _ID_NAMES)
-    ):
+    if whole and fact.distinct == len(fact.cells) and (len(fact.cells) > 20 or fact.name.lower() in _ID_NAMES):
         return "ignore", "id"
     if whole and fact.distinct <= 50 and fact.repeats >= 2:
         return "label", ""
@@ -175,10 +166,7 @@ def _is_split(fact: _Facts) -> bool:
 
 def _is_tag_text(fact: _Facts) -> bool:
     """Tags separated by spaces."""
-    if (
-        fact.words < 1.5
-        or not pc.mean(pc.match_substring_regex(fact.cells, r"^(O|[BIESLU]-\S)")).as_py() > 0.99
-    ):
+    if fact.words < 1.5 or not pc.mean(pc.match_substring_regex(fact.cells, r"^(O|[BIESLU]-\S)")).as_py() > 0.99:
         return False
     return has_scheme(pc.unique(pc.utf8_split_whitespace(fact.cells).flatten()).to_pylist())
 

@@ -74,14 +74,10 @@ def _build_task(
     counts = _count_labels(train)
     _check_classes(counts, head)
     if rows is not None and (unseen := set(_count_labels(gold)) - set(counts)):
-        notes.append(
-            build_note("labels_unseen", column=head.column, labels=_name_some(unseen), count=len(unseen))
-        )
+        notes.append(build_note("labels_unseen", column=head.column, labels=_name_some(unseen), count=len(unseen)))
     single = [label for label, count in counts.items() if count == 1]
     if single and head.kind != "tagging":
-        notes.append(
-            build_note("classes_single", column=head.column, labels=_name_some(single), count=len(single))
-        )
+        notes.append(build_note("classes_single", column=head.column, labels=_name_some(single), count=len(single)))
     space = sorted(counts, key=lambda label: (label != "O" or head.kind != "tagging", label))
     return replace(task, label_space=tuple(space), notes=tuple(notes))
 

@@ -65,9 +65,7 @@ def _read_given(table: pa.Table, data: DataConfig) -> dict[str, np.ndarray]:
             raise DataError("split_value", column=name, value=value[:60])
         splits.append(SPLITS.index(split))
     numbers = np.array(splits, np.int64)[coded.indices.to_numpy(zero_copy_only=False)]
-    return {
-        split: rows for place, split in enumerate(SPLITS) if len(rows := np.flatnonzero(numbers == place))
-    }
+    return {split: rows for place, split in enumerate(SPLITS) if len(rows := np.flatnonzero(numbers == place))}
 
 
 def _draw(
@@ -89,6 +87,9 @@ def _draw(
         left, share = left[~chosen], share - fraction
     for numbers, owners, classes in encoded:
         _return_missing(place, numbers, owners, classes)
+    for number in range(1, len(fractions) + 1):
+        if not (place == number).any():
+            place[_find_spare(place, encoded)[:1]] = number
     drawn = {split: rows[place == number] for number, split in enumerate(("train", *fractions))}
     empty = next((split for split, chosen in drawn.items() if not len(chosen)), None)
     if empty:
@@ -143,3 +144,13 @@ def _return_missing(place: np.ndarray, numbers: np.ndarray, owners: np.ndarray, 
     trained[numbers[place[owners] == 0]] = True
     labels, first = np.unique(numbers, return_index=True)
     place[owners[first[~trained[labels]]]] = 0
+
+
+def _find_spare(place: np.ndarray, encoded: Sequence[tuple[np.ndarray, np.ndarray, int]]) -> np.ndarray:
+    """Train rows whose labels all stand in another train row too."""
+    spare = place == 0
+    for numbers, owners, classes in encoded:
+        trains = place[owners] == 0
+        counts = np.bincount(numbers[trains], minlength=classes)
+        spare[owners[trains & (counts[numbers] == 1)]] = False
+    return np.flatnonzero(spare)

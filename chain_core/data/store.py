@@ -43,9 +43,7 @@ def import_files(
     `encoding` and `delimiter` overrule what is found. The same bytes read the same way are one data set,
     under the name they were first given. Raises DataError for a file that cannot be read as a table.
     """
-    sources = {
-        split: detect_source(path, encoding=encoding, delimiter=delimiter) for split, path in files.items()
-    }
+    sources = {split: detect_source(path, encoding=encoding, delimiter=delimiter) for split, path in files.items()}
     parts = [f"{split} {_hash_file(files[split])} {source}" for split, source in sorted(sources.items())]
     identity = hash_parts(*parts)
     if stored := find_stored(identity):
@@ -186,7 +184,7 @@ def _merge_schemas(schemas: Mapping[str, pa.Schema]) -> tuple[pa.Schema, list[No
                 raise DataError("column_types_differ", column=field.name, split=split)
     for split, schema in schemas.items():
         lacking = [name for name in types if name not in schema.names]
-        if len(lacking) == len(types):
+        if not set(schema.names) & set(schemas["train"].names):
             raise DataError("no_common_column", split=split)
         if lacking:
             notes.append(build_note("columns_lacking", split=split, names=", ".join(lacking[:10])))
@@ -196,9 +194,7 @@ def _merge_schemas(schemas: Mapping[str, pa.Schema]) -> tuple[pa.Schema, list[No
 def _fit(batches: Iterable[pa.RecordBatch], split: str, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     for batch in batches:
         columns = [
-            batch.column(field.name)
-            if field.name in batch.schema.names
-            else pa.nulls(batch.num_rows, field.type)
+            batch.column(field.name) if field.name in batch.schema.names else pa.nulls(batch.num_rows, field.type)
             for field in schema
             if field.name != SPLIT
         ]
