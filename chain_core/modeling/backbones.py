@@ -9,6 +9,7 @@ and a hook puts the given states in front of the first layer that is left.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -29,17 +30,27 @@ class Backbone(nn.Module):
         self.stop = stop
         self._last = last
         self._given: Tensor | None = None
+        self._states: dict[int, Tensor] = {}
         layers = find_layers(model, last)
         kept = layers[start:stop]
         del layers[:]
         layers.extend(kept)
-        if start:
-            layers[0].register_forward_pre_hook(self._put_given, with_kwargs=True)
+        layers[0].register_forward_pre_hook(self._enter, with_kwargs=True)
+        for index, layer in enumerate(layers):
+            layer.register_forward_hook(partial(self._keep, start + index + 1))
 
-    def _put_given(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]):
+    def _enter(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]):
+        """Before the first layer: put the given state in place of the embeddings, or keep the embeddings."""
+        entering = args[0] if args else kwargs["hidden_states"]
+        self._states[self.start] = entering if self._given is None else self._given
+        if self._given is None:
+            return None
         if args:
             return (self._given, *args[1:]), kwargs
         return args, {**kwargs, "hidden_states": self._given}
+
+    def _keep(self, number: int, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        self._states[number] = output[0] if isinstance(output, tuple) else output
 
     def forward(
         self,
@@ -52,13 +63,8 @@ class Backbone(nn.Module):
 
         The state of the model's last layer is its final output, final norm included.
         """
-        inputs: dict[str, Any] = {
-            "attention_mask": mask.long(),
-            "output_hidden_states": True,
-            "return_dict": True,
-        }
+        inputs: dict[str, Any] = {"attention_mask": mask.long(), "return_dict": True}
         if given is not None:
-            self._given = given
             inputs["inputs_embeds"] = given
         else:
             inputs["input_ids"] = input_ids
@@ -66,11 +72,12 @@ class Backbone(nn.Module):
                 inputs["token_type_ids"] = token_type_ids
         if hasattr(self.model.config, "use_cache"):
             inputs["use_cache"] = False
-        output = self.model(**inputs)
-        self._given = None
-        states = {self.start + index: state for index, state in enumerate(output.hidden_states)}
-        if given is not None:
-            states[self.start] = given
+        self._given, self._states = given, {}
+        try:
+            output = self.model(**inputs)
+            states = self._states
+        finally:
+            self._given, self._states = None, {}
         if self.stop == self._last:
             states[self.stop] = output.last_hidden_state
         return states
@@ -78,6 +85,7 @@ class Backbone(nn.Module):
 
 def load_backbone(facts: BackboneFacts) -> nn.Module:
     """The whole pretrained model in float32. Raises BackboneError where its weights do not load."""
+    from safetensors import SafetensorError
     from transformers import AutoModel
     from transformers.utils import logging
 
@@ -87,7 +95,7 @@ def load_backbone(facts: BackboneFacts) -> nn.Module:
         return AutoModel.from_pretrained(
             str(facts.folder), dtype=torch.float32, trust_remote_code=False, use_safetensors=True
         )
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise BackboneError("backbone_unreadable", folder=str(facts.folder), reason=reason) from None
 

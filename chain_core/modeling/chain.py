@@ -39,7 +39,7 @@ class Cell(nn.Module):
             self.requires_grad_(False)
 
     def forward(self, state: Tensor | None, tapped: Tensor, extra: Tensor | None, mask: Tensor) -> Tensor:
-        x = self.project(self.norm(tapped.float())).float()
+        x = self.project(self.norm(to_working(tapped)))
         if extra is not None:
             x = x + extra
         if state is not None:
@@ -80,10 +80,10 @@ class Chain(nn.Module):
         """z_k at every depth k, each (B, T, D); at 0 the backbone's last layer, where a head reads it."""
         states: dict[int, Tensor] = {}
         if any(position == 0 for _, position in self.keys):
-            states[0] = hidden[self.num_layers].float()
+            states[0] = to_working(hidden[self.num_layers])
         state: Tensor | None = None
         for index, (cell, tap) in enumerate(zip(self.cells, self.taps, strict=True)):
-            extra = self.lexical(batch.lexical).float() if self.lexical is not None and index == 0 else None
+            extra = self.lexical(batch.lexical) if self.lexical is not None and index == 0 else None
             state = cell(state, hidden[tap], extra, batch.mask)
             states[index + 1] = state
         return states
@@ -91,6 +91,12 @@ class Chain(nn.Module):
     def get_head(self, task: str, position: int) -> Head:
         """The head of one task at one depth."""
         return self.heads[self.keys.index((task, position))]  # type: ignore[return-value]
+
+
+def to_working(states: Tensor) -> Tensor:
+    """Cached float16 states in the precision that this pass multiplies in."""
+    device = states.device.type
+    return states.to(torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else torch.float32)
 
 
 def find_layers_read(config: Config, num_layers: int) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ from chain_core.config import HeadConfig
 from chain_core.data.schema import Task
 from chain_core.modeling.batch import Batch
 from chain_core.modeling.bio import build_bio_rules, decode_bio
+from chain_core.modeling.dropout import Dropout
 from chain_core.modeling.links import pool_mean
 from chain_core.registry import Registry
 
@@ -38,7 +39,7 @@ class Head(nn.Module):
         self.task = task
         self.smoothing = config.label_smoothing
         self.norm = nn.LayerNorm(width)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def compute_loss(self, logits: Tensor, labels: Tensor, batch: Batch) -> Tensor:
         """The mean loss over what is labelled; 0 where nothing is."""

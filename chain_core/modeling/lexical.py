@@ -10,8 +10,9 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from chain_core.data.encode import LEXICAL_BUCKETS
+from chain_core.modeling.dropout import Dropout
+from chain_core.modeling.sizes import LEXICAL_WIDTH
 
-LEXICAL_WIDTH = 64
 
 
 class LexicalTap(nn.Module):
@@ -20,7 +21,7 @@ class LexicalTap(nn.Module):
     def __init__(self, width: int, dropout: float) -> None:
         super().__init__()
         self.embedding = nn.Embedding(LEXICAL_BUCKETS, LEXICAL_WIDTH, padding_idx=0)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.project = nn.Linear(LEXICAL_WIDTH, width)
         nn.init.normal_(self.embedding.weight, std=0.3)
         nn.init.zeros_(self.embedding.weight[0])

@@ -11,11 +11,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from chain_core.config import LinkConfig
+from chain_core.modeling.dropout import Dropout
+from chain_core.modeling.sizes import FEED_FORWARD, compute_attention_sizes, compute_inner
 from chain_core.registry import Registry
 
 LINKS: Registry[type[Link]] = Registry("link kind")
-HEAD_SIZE = 32
-"""Features of one attention head."""
+SHORT = 128
+"""Positions up to which attention is computed without the fused kernel on the CPU."""
 
 
 class Link(nn.Module):
@@ -27,7 +29,7 @@ class Link(nn.Module):
     def __init__(self, width: int, config: LinkConfig) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def get_outputs(self) -> list[nn.Linear]:
         """The products whose results are added to the state."""
@@ -80,15 +82,14 @@ class AttentionLink(Link):
         self.query_key_value = nn.Linear(width, 3 * self.inner)
         self.out = nn.Linear(self.inner, width)
         self.norm_between = nn.LayerNorm(width)
-        self.into = nn.Linear(width, 2 * self.inner)
-        self.back = nn.Linear(2 * self.inner, width)
+        self.into = nn.Linear(width, FEED_FORWARD * self.inner)
+        self.back = nn.Linear(FEED_FORWARD * self.inner, width)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         batch, positions, _ = x.shape
         joined = self.query_key_value(self.norm(x)).view(batch, positions, 3, -1, self.head_size)
         query, key, value = joined.permute(2, 0, 3, 1, 4)  # each (B, heads, T, head size)
-        rate = self.dropout.p if self.training else 0.0
-        mixed = F.scaled_dot_product_attention(query, key, value, mask[:, None, None, :], dropout_p=rate)
+        mixed = attend(query, key, value, mask)
         attended = self.dropout(self.out(mixed.transpose(1, 2).reshape(batch, positions, self.inner)))
         fed = self.back(self.dropout(F.gelu(self.into(self.norm_between(x + attended)))))
         return attended + self.dropout(fed)
@@ -97,15 +98,16 @@ class AttentionLink(Link):
         return [self.out, self.back]
 
 
-def compute_inner(width: int, density: float) -> int:
-    """The inner width of a link: density x width, at least 1."""
-    return max(1, round(density * width))
+def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
+    """Scaled dot-product attention, (B, heads, T, size) each, over the positions that the mask (B, T) keeps.
 
-
-def compute_attention_sizes(width: int, density: float) -> tuple[int, int]:
-    """(features of one head, inner width): the inner width is a whole number of heads."""
-    size = min(HEAD_SIZE, width)
-    return size, size * max(1, round(density * width / size))
+    On the CPU and at short lengths as plain products: the fused kernel's backward pass took ten times as long there.
+    """
+    allowed = mask[:, None, None, :]
+    if query.device.type != "cpu" or query.shape[2] > SHORT:
+        return F.scaled_dot_product_attention(query, key, value, allowed)
+    scores = (query * query.shape[3] ** -0.5) @ key.transpose(2, 3)
+    return scores.masked_fill(~allowed, torch.finfo(scores.dtype).min).softmax(3).to(value.dtype) @ value
 
 
 def build_link(width: int, config: LinkConfig) -> Link:

@@ -1,0 +1,64 @@
+"""Batches cut out of flat arrays equal what a loop over rows would build."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from chain_core.data.encode import encode_texts
+from chain_core.data.text import Texts
+from chain_core.modeling.batch import build_batch
+from chain_core.modeling.catalogue import load_tokenizer
+
+SENTENCES = [["turn", "on", "the", "light"], [], ["bad"], ["", "dab", "kitchen"], ["day"] * 30]
+
+
+@pytest.fixture
+def encoded(backbones):
+    texts = Texts("tokens", pa.array(SENTENCES, pa.list_(pa.string())))
+    return encode_texts(texts, load_tokenizer(backbones["bert"]), 16, lexical=True)
+
+
+def test_ids_mask_and_words(encoded):
+    rows = np.array([4, 0, 3])
+    batch = build_batch(encoded, rows)
+    for index, row in enumerate(rows):
+        flat = encoded.input_ids[encoded.offsets[row] : encoded.offsets[row + 1]]
+        assert batch.input_ids[index][batch.mask[index]].tolist() == flat.tolist()
+        assert (batch.input_ids[index][~batch.mask[index]] == 0).all()
+        assert int(batch.mask[index].sum()) == len(flat)
+    assert batch.word_mask.sum(1).tolist() == [14, 4, 2]
+    assert encoded.truncated == 1
+    # An empty token has no piece; the words after it keep their own places.
+    assert batch.word_mask[2][:3].tolist() == [False, True, True]
+
+
+def test_hidden_states_come_from_their_rows(encoded):
+    states = np.arange(len(encoded.input_ids) * 2, dtype=np.float16).reshape(-1, 2)
+    batch = build_batch(encoded, np.array([2, 0]), hidden={6: states})
+    assert batch.hidden[6][0][batch.mask[0]].tolist() == states[encoded.offsets[2] : encoded.offsets[3]].tolist()
+    assert batch.hidden[6].shape == (2, 6, 2)
+
+
+def test_pooled_vectors(encoded):
+    vectors = np.arange(10, dtype=np.float16).reshape(5, 2)
+    batch = build_batch(encoded, np.array([3, 1]), hidden={6: vectors}, pooled=True)
+    assert batch.hidden[6].tolist() == [[[6, 7]], [[2, 3]]]
+    assert batch.mask.tolist() == [[True], [True]]
+
+
+def test_labels_are_padded_with_missing(encoded):
+    tags = (np.array([5, 6, 7, 8, 1]), np.array([0, 4, 4, 5, 5, 5]))
+    batch = build_batch(encoded, np.array([0, 1, 2]), labels={"slots": tags, "intent": np.array([3, -1, 4, 0, 0])})
+    assert batch.labels["slots"].tolist() == [[5, 6, 7, 8], [-1] * 4, [1, -1, -1, -1]]
+    assert batch.labels["intent"].tolist() == [3, -1, 4]
+
+
+def test_lexical_buckets_tell_first_pieces_and_words_apart(encoded):
+    batch = build_batch(encoded, np.array([0, 3]))
+    assert (batch.lexical[0][0] == 0).all()  # [CLS]
+    first, second = batch.lexical[1][1], batch.lexical[1][2]  # d ##a of dab
+    assert not torch.equal(first, second)
+    assert torch.equal(first[1:], second[1:])

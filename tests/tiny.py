@@ -1,0 +1,81 @@
+"""Tiny random backbones of several families, saved on disk as a user's folder would be."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+
+WORDS = "a b c d e f the light on off turn in kitchen hall red green warm cold play stop music good bad day".split()
+VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *WORDS, *(f"##{letter}" for letter in "abcdefghijklmnopqrstuvwxyz")]
+FAMILIES = ("bert", "roberta", "distilbert", "gpt2", "llama")
+
+
+def save_tiny_backbone(folder: Path, family: str = "bert", *, layers: int = 4, width: int = 32) -> Path:
+    """A random model of 4 layers with a WordPiece tokenizer; the same weights at every call."""
+    from transformers import AutoModel
+
+    torch.manual_seed(7)
+    model = AutoModel.from_config(_build_config(family, layers, width))
+    folder.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(folder)
+    _build_tokenizer().save(str(folder / "tokenizer.json"))
+    return folder
+
+
+def _build_config(family: str, layers: int, width: int):
+    from transformers import AutoConfig
+
+    size = len(VOCABULARY)
+    common = {"vocab_size": size, "pad_token_id": 0}
+    settings = {
+        "bert": {"hidden_size": width, "num_hidden_layers": layers, "num_attention_heads": 4, "intermediate_size": 64},
+        "roberta": {"hidden_size": width, "num_hidden_layers": layers, "num_attention_heads": 4,
+                    "intermediate_size": 64, "max_position_embeddings": 130},
+        "distilbert": {"dim": width, "n_layers": layers, "n_heads": 4, "hidden_dim": 64},
+        "gpt2": {"n_embd": width, "n_layer": layers, "n_head": 4, "n_positions": 128},
+        "llama": {"hidden_size": width, "num_hidden_layers": layers, "num_attention_heads": 4,
+                  "num_key_value_heads": 2, "intermediate_size": 64, "max_position_embeddings": 128},
+    }  # fmt: skip
+    return AutoConfig.for_model(family, **{**common, **settings[family]})
+
+
+@cache
+def _build_tokenizer() -> Tokenizer:
+    vocabulary = {token: number for number, token in enumerate(VOCABULARY)}
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    return tokenizer
+
+
+def write_rows(path: Path, rows: list[dict]) -> Path:
+    """JSON lines."""
+    path.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in rows) + "\n", encoding="utf-8")
+    return path
+
+
+def build_commands(count: int = 120) -> list[dict]:
+    """Rows with a learnable intent, tags, labels and a score; every 10th lacks its intent, every 7th its tags."""
+    places, colours, verbs = ["kitchen", "hall"], ["red", "green", "warm"], ["turn", "play", "stop"]
+    rows = []
+    for number in range(count):
+        verb, place, colour = verbs[number % 3], places[number % 2], colours[(number // 2) % 3]
+        tokens = [verb, "the", colour, "light", "in", "the", place]
+        rows.append(
+            {
+                "tokens": tokens,
+                "text": " ".join(tokens),
+                "intent": None if number % 10 == 9 else f"{verb}-it",
+                "slots": None if number % 7 == 6 else ["O", "O", "B-colour", "I-colour", "O", "O", "B-place"],
+                "topics": [verb, place] if number % 3 else [place],
+                "score": float(number % 3) + 0.5 * (number % 2),
+            }
+        )
+    return rows
