@@ -140,7 +140,7 @@ class Jobs:
             execute = find_function("CHAIN_EXECUTOR", EXECUTOR)
             return {"state": perform_run(self._store, command["run"], execute)}
         try:
-            return {"rows": self._get_predictor(command["run"]).predict(command["rows"])}
+            return {"rows": list(self._get_predictor(command["run"]).predict(command["rows"]))}
         except Exception as error:
             return {"error": describe_error(error)}
 

@@ -36,7 +36,7 @@ def execute_run(
     print("a library prints in the middle of everything")
     os.write(1, b'{"request": 1, "state": "printed by C"}\n')
     tell("phase", phase="reading")
-    tell("note", code="truncated", params={"rows": 3, "limit": 256})
+    tell("note", code="texts_truncated", params={"rows": 3, "max_length": 256})
     _misbehave(word)
     tell("phase", phase="features")
     for done in (100, 200):

@@ -1,0 +1,110 @@
+"""What changes while a run goes on: progress, curves, validation figures. Polls only until the run has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from chain_core.errors import ChainError
+from chain_core.services.curves import compute_time_left
+from chain_core.services.records import Run
+from chain_core.ui.backend import get_store
+from chain_core.ui.language import t
+from chain_core.ui.runs_curves import build_loss_frame, build_validation_frame, find_heads
+from chain_core.ui.runs_text import format_duration, format_figure, name_metric
+from chain_core.ui.shell import escape_markdown
+
+EVERY_SECONDS = 1.0
+MOST_COLUMNS = 3
+
+
+def show_live(run: Run) -> None:
+    """Progress and curves, drawn again each second while the run is active."""
+    every = EVERY_SECONDS if run.active else None
+    st.fragment(_show, run_every=every)(run.id, run.state)
+
+
+def _show(run_id: str, shown_state: str) -> None:
+    try:
+        run = get_store().get_run(run_id)
+    except ChainError:
+        st.rerun()  # deleted in another tab: the page chooses another one
+    if run.state != shown_state:
+        st.rerun()  # buttons and links change too
+    show_progress(run)
+    show_curves(run)
+
+
+def show_progress(run: Run) -> None:
+    """The phase, how far it is, the time left; nothing once the run has ended."""
+    if run.state == "queued":
+        st.caption(t("runs.waiting"))
+    if run.state not in ("running", "stopping"):
+        return
+    progress = run.progress
+    phase = progress.get("phase")
+    if not phase:
+        st.progress(0.0, text=t("runs.starting"))
+        return
+    done, total = progress.get("done") or 0, progress.get("total") or 0
+    parts = [t(f"phases.{phase}")]
+    if phase == "training" and progress.get("epochs"):
+        epoch = min(int(progress.get("epoch") or 0) + 1, progress["epochs"])
+        parts.append(t("runs.epoch_of", epoch=epoch, epochs=progress["epochs"]))
+    left = compute_time_left(progress)
+    if left is not None:
+        parts.append(t("runs.time_left", time=format_duration(left)))
+    if phase == "training" and progress.get("rows_per_second"):
+        parts.append(t("runs.rows_per_second", rows=round(progress["rows_per_second"])))
+    share = min(1.0, done / total) if total else 0.0
+    st.progress(share, text=" · ".join(parts))
+
+
+def show_curves(run: Run) -> None:
+    """For each head its losses and validation figures: side by side, or in tabs where there are many."""
+    curves = get_store().read_curves(run.id)
+    heads = find_heads(curves)
+    if not heads:
+        return
+    epochs = get_store().read_events(run.id, kinds=("epoch",))
+    names = [escape_markdown(head) for head in heads]
+    many = len(heads) > MOST_COLUMNS
+    places: Sequence[DeltaGenerator] = st.tabs(names) if many else st.columns(len(heads))
+    for place, head, name in zip(places, heads, names, strict=True):
+        with place:
+            if not many:
+                st.markdown(f"**{name}**")
+            _show_losses(build_loss_frame(curves, head, _name_series))
+            _show_figures(build_validation_frame(epochs, head, _name_column))
+
+
+def _show_losses(frame: pd.DataFrame) -> None:
+    labels = {"epoch": t("runs.epoch"), "loss": t("runs.loss"), "series": t("runs.series")}
+    st.line_chart(
+        frame.rename(columns=labels),
+        x=labels["epoch"],
+        y=labels["loss"],
+        color=labels["series"],
+        height=280,
+    )
+
+
+def _show_figures(frame: pd.DataFrame) -> None:
+    if frame.empty:
+        st.caption(t("runs.no_epoch_yet"))
+        return
+    figures = frame.rename(columns={"epoch": t("runs.epoch")})
+    for column in figures.columns[1:]:
+        figures[column] = figures[column].map(format_figure)
+    st.dataframe(figures, hide_index=True, height=min(38 + 35 * len(figures), 215))
+
+
+def _name_series(split: str, depth: int) -> str:
+    return t(f"runs.series_{split}", depth=depth)
+
+
+def _name_column(metric: str, depth: int) -> str:
+    return t("runs.metric_at", metric=name_metric(metric), depth=depth)

@@ -1,0 +1,149 @@
+"""The Runs page, in both languages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from chain_core.messages import LANGUAGES, render
+from chain_core.paths import PROJECT
+from chain_core.services.store import Store
+from tests.services.seed import RICH_NAME, add_every_state, add_run
+
+
+@pytest.fixture(autouse=True)
+def _no_worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("CHAIN_WORKER", "off")
+    yield
+    st.cache_resource.clear()
+
+
+@pytest.fixture
+def store(home: Path) -> Store:
+    return Store()
+
+
+def open_runs(run_id: str | None = None, language: str = "en") -> AppTest:
+    page = AppTest.from_file(str(PROJECT / "pages" / "runs.py"), default_timeout=30)
+    page.session_state["language"] = language
+    if run_id:
+        page.query_params["run"] = run_id
+    page.run()
+    assert not page.exception
+    return page
+
+
+def read_texts(page: AppTest) -> str:
+    kinds = (page.markdown, page.caption, page.error, page.info, page.warning, page.subheader)
+    return "\n".join(element.value for kind in kinds for element in kind)
+
+
+def list_keys(page: AppTest) -> set[str]:
+    return {str(button.key) for button in page.button}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_nothing_to_show_leads_on(store: Store, language: str) -> None:
+    page = open_runs(language=language)
+    assert render("runs.empty", language) in read_texts(page)
+    assert page.button(key="runs_empty").label == render("runs.empty_action", language)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("state", ["finished", "failed", "running", "queued"])
+def test_every_state_in_every_language(store: Store, state: str, language: str) -> None:
+    runs = add_every_state(store)
+    page = open_runs(runs[state], language)
+    listed = page.dataframe[0].value
+    assert len(listed) == 4
+    words = render(f"runs.state_{state}", language)
+    assert any(words in cell for cell in listed[render("runs.state", language)])
+    assert words in read_texts(page), "the chosen run's badge"
+    assert "{" not in read_texts(page), "no field of a sentence is left open"
+
+
+def test_a_finished_run_offers_report_predict_and_config(store: Store) -> None:
+    runs = add_every_state(store)
+    page = open_runs(runs["finished"])
+    assert list_keys(page) == {"run_report", "run_predict", "run_duplicate", "run_delete_yes"}
+    assert [metric.value for metric in page.metric] == ["0.971", "0.930"]
+    assert "3 texts" in read_texts(page), "the note about what was cut is shown"
+    figures = [frame.value for frame in page.dataframe[1:]]
+    assert [len(frame) for frame in figures] == [3, 3], "one table a head, one row an epoch"
+    assert "entity F1 @1" in figures[1].columns
+
+
+def test_names_are_shown_letter_by_letter(store: Store) -> None:
+    runs = add_every_state(store)
+    page = open_runs(runs["finished"])
+    assert page.subheader[0].value == r"\*star\* \<b\>bold\</b\> \:red\[x\] \$a\$"
+    assert RICH_NAME in page.dataframe[0].value["Run"].tolist()
+
+
+def test_a_failed_run_says_why_with_the_traceback_at_hand(store: Store) -> None:
+    runs = add_every_state(store)
+    page = open_runs(runs["failed"])
+    assert r"\<b\>boom\</b\>" in page.error[0].value
+    assert "Traceback" in page.code[0].value
+    assert "run_report" not in list_keys(page)
+
+
+def test_stop_is_heard_at_once(store: Store) -> None:
+    runs = add_every_state(store)
+    page = open_runs(runs["running"])
+    page.button(key="run_stop").click().run()
+    assert store.should_stop(runs["running"])
+    assert page.button(key="run_stop").disabled
+    assert page.button(key="run_stop").label == "Stopping…"
+
+
+def test_a_queued_run_is_cancelled(store: Store) -> None:
+    runs = add_every_state(store)
+    page = open_runs(runs["queued"])
+    assert page.button(key="run_stop").label == "Cancel"
+    page.button(key="run_stop").click().run()
+    assert store.get_run(runs["queued"]).state == "stopped"
+
+
+def test_delete_asks_first_and_then_shows_another_run(store: Store) -> None:
+    runs = add_every_state(store)
+    page = open_runs(runs["finished"])
+    page.button(key="run_delete_yes").click().run()
+    assert not page.exception
+    assert not page.error
+    assert len(page.dataframe[0].value) == 3
+    assert not (Path(store.url.removeprefix("sqlite:///")).parent / "runs" / runs["finished"]).exists()
+
+
+def test_without_a_choice_the_newest_is_shown(store: Store) -> None:
+    add_every_state(store)
+    assert open_runs().subheader[0].value == "later"
+
+
+def test_an_unknown_run_in_the_address_is_said(store: Store) -> None:
+    add_every_state(store)
+    page = open_runs("../../etc")
+    assert "There is no run" in page.error[0].value
+    assert page.subheader[0].value == "later"
+
+
+def test_a_draft_of_a_run_keeps_its_settings(store: Store, home: Path) -> None:
+    from chain_core.ui.runs_detail import build_draft
+
+    (home / "train.csv").write_text("words,intent\n")
+    run_id = add_run(store, "again", chain={"depth": 5})
+    draft = build_draft(store.get_run(run_id))
+    assert (draft["name"], draft["chain"]["depth"]) == ("again", 5)
+    assert draft["data"]["train"] == str(home / "train.csv"), "a draft has no folder of its own"
+
+
+def test_progress_and_time_left(store: Store) -> None:
+    runs = add_every_state(store)
+    page = open_runs(runs["running"])
+    (bar,) = page.get("progress")
+    assert bar.proto.value == 12
+    assert bar.proto.text == "Training · epoch 2 of 10 · about 22 s left"

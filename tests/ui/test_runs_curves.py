@@ -1,0 +1,66 @@
+"""The live view's frames."""
+
+from __future__ import annotations
+
+from chain_core.services.records import Curve
+from chain_core.ui.runs_curves import LATEST_EPOCHS, build_loss_frame, build_validation_frame, find_heads
+
+
+def build_curve(*values: float) -> Curve:
+    epochs = [float(position) for position, _ in enumerate(values, 1)]
+    return Curve(list(epochs), list(epochs), [0.0] * len(values), list(values))
+
+
+CURVES = {
+    "learning_rate": build_curve(0.1),
+    "train/loss": build_curve(3, 2),
+    "train/intent@10/loss": build_curve(1, 0.5),
+    "train/intent@3/loss": build_curve(2, 1),
+    "train/intents@3/loss": build_curve(9, 9),
+    "validation/intent@3/loss": build_curve(1.5),
+    "validation/intent@3/accuracy": build_curve(0.5),
+    "validation/score": build_curve(0.5),
+}
+
+
+def name(split: str, depth: int) -> str:
+    return f"{split} {depth}"
+
+
+def test_heads_are_those_with_a_loss() -> None:
+    assert find_heads(CURVES) == ["intent", "intents"]
+    assert find_heads({}) == []
+
+
+def test_losses_of_one_head_at_all_depths_in_order() -> None:
+    frame = build_loss_frame(CURVES, "intent", name)
+    assert list(dict.fromkeys(frame["series"])) == ["train 3", "train 10", "validation 3"]
+    assert frame.loc[frame["series"] == "train 3", "loss"].tolist() == [2, 1]
+    assert 9 not in frame["loss"].tolist(), "another head whose name begins alike stays out"
+
+
+def test_a_single_point_is_drawn_as_a_dash() -> None:
+    frame = build_loss_frame(CURVES, "intent", name)
+    dash = frame[frame["series"] == "validation 3"]
+    assert dash["loss"].tolist() == [1.5, 1.5]
+    assert dash["epoch"].iloc[0] < 1 < dash["epoch"].iloc[1]
+
+
+def test_validation_figures_latest_first_with_the_loss_last() -> None:
+    events = [
+        {
+            "epoch": epoch, "best": epoch == 1,
+            "validation": {
+                "intent@3": {"loss": 0.2, "accuracy": epoch / 10}, "intent@1": {"loss": 0.3, "accuracy": 0.1},
+                "other@3": {"loss": 1.0},
+            },
+        }
+        for epoch in range(1, 4)
+    ]  # fmt: skip
+    frame = build_validation_frame(events, "intent", name)
+    assert list(frame.columns) == ["epoch", "accuracy 1", "accuracy 3", "loss 1", "loss 3"]
+    assert frame["epoch"].tolist() == ["3", "2", "1 ★"]
+    assert frame["accuracy 3"].tolist() == [0.3, 0.2, 0.1]
+    many = build_validation_frame(events * 100, "intent", name)
+    assert len(many) == LATEST_EPOCHS
+    assert build_validation_frame([], "intent", name).empty
