@@ -93,11 +93,12 @@ def _classification(gold: list[str], predicted: list[str]) -> Metrics:
 def _multilabel(gold: list[list[str]], predicted: list[list[str]]) -> Metrics:
     from sklearn.metrics import f1_score
 
-    truth, guess = build_indicators(gold, predicted)
+    labels, truth, guess = build_indicators(gold, predicted)
     exact = float(compute_right("multilabel", gold, predicted).mean())
-    if truth.shape[1] == 0:
+    if not labels:
         return {"micro_f1": 0.0, "macro_f1": 0.0, "exact_match": exact}
-    micro, macro = (f1_score(truth, guess, average=a, zero_division=0) for a in ("micro", "macro"))
+    columns = range(len(labels))
+    micro, macro = (f1_score(truth, guess, labels=columns, average=a, zero_division=0) for a in ("micro", "macro"))
     return {"micro_f1": float(micro), "macro_f1": float(macro), "exact_match": exact}
 
 
@@ -127,9 +128,7 @@ def _tagging(gold: list[list[str]], predicted: list[list[str]]) -> Metrics:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # seqeval remarks on each tag without B- or I-
-        precision, recall, f1, _ = precision_recall_fscore_support(
-            truth, guess, average="micro", zero_division=0
-        )
+        precision, recall, f1, _ = precision_recall_fscore_support(truth, guess, average="micro", zero_division=0)
     accuracy, micro, macro, _ = _score_labels(flat_truth, [tag for tags in guess for tag in tags])
     return {
         "entity_f1": float(f1),
@@ -141,13 +140,22 @@ def _tagging(gold: list[list[str]], predicted: list[list[str]]) -> Metrics:
     }
 
 
-def build_indicators(gold: Sequence[Iterable[str]], predicted: Sequence[Iterable[str]]) -> tuple[Any, Any]:
-    """Two sparse (N, K) matrices of 0 and 1 over the sorted labels that stand in either."""
+def build_indicators(gold: Sequence[Iterable[str]], predicted: Sequence[Iterable[str]]) -> tuple[list[str], Any, Any]:
+    """The sorted labels that stand in either, and two sparse (N, K + 1) matrices of 0 and 1 over them.
+
+    The last column is empty and is not to be counted (`labels=range(K)`): scikit-learn takes a single column
+    for two classes.
+    """
+    from scipy.sparse import csr_matrix
     from sklearn.preprocessing import MultiLabelBinarizer
 
     labels = get_labels([*gold, *predicted])
-    binarizer = MultiLabelBinarizer(classes=labels, sparse_output=True)
-    return binarizer.fit_transform(gold), binarizer.transform(predicted)
+    binarizer = MultiLabelBinarizer(classes=labels, sparse_output=True).fit([])
+    truth, guess = (
+        csr_matrix((part.data, part.indices, part.indptr), shape=(part.shape[0], len(labels) + 1))
+        for part in (binarizer.transform(gold), binarizer.transform(predicted))
+    )
+    return labels, truth, guess
 
 
 def get_labels(cells: Iterable[Iterable[str]]) -> list[str]:

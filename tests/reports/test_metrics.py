@@ -69,6 +69,11 @@ def test_multilabel_is_scikit_learns():
     assert metrics["exact_match"] == 2 / 4
 
 
+def test_multilabel_with_a_single_label():
+    metrics = compute_metrics("multilabel", [["a"], [], ["a"]], [["a"], ["a"], []])
+    assert metrics == {"micro_f1": 0.5, "macro_f1": 0.5, "exact_match": 1 / 3}
+
+
 def test_multilabel_without_any_label():
     assert compute_metrics("multilabel", [[], []], [[], []]) == {
         "micro_f1": 0.0,
@@ -109,9 +114,7 @@ def test_tagging_is_seqevals_and_counts_o():
     assert metrics["entity_precision"] == report["micro avg"]["precision"]
     assert metrics["entity_recall"] == report["micro avg"]["recall"]
     assert metrics["token_accuracy"] == pytest.approx(tokens["accuracy"], abs=1e-12)
-    assert metrics["token_micro_f1"] == pytest.approx(
-        label_f1(flatten(gold), flatten(predicted), average="micro")
-    )
+    assert metrics["token_micro_f1"] == pytest.approx(label_f1(flatten(gold), flatten(predicted), average="micro"))
     assert metrics["token_macro_f1"] == pytest.approx(tokens["macro avg"]["f1-score"], abs=1e-12)
 
 
@@ -122,9 +125,7 @@ def test_tags_beyond_what_was_read_count_as_o():
 
 
 def test_tags_that_are_no_bio_do_not_fail():
-    assert compute_metrics("tagging", [["NN", "VB", ""]], [["NN", "NN", "O"]])[
-        "token_accuracy"
-    ] == pytest.approx(2 / 3)
+    assert compute_metrics("tagging", [["NN", "VB", ""]], [["NN", "NN", "O"]])["token_accuracy"] == pytest.approx(2 / 3)
 
 
 @pytest.mark.parametrize("kind", ["classification", "multilabel", "regression", "tagging"])
