@@ -15,6 +15,7 @@ from chain_core.config import DataConfig
 from chain_core.data.cells import TEXT, Note, build_note
 from chain_core.data.detect import SUFFIXES, Source
 from chain_core.data.readers import SPLIT, detect_source, get_notes, read_batches
+from chain_core.data.samples import SAMPLES, load_sample
 from chain_core.data.splits import SPLIT_NAMES
 from chain_core.data.writer import (
     ROWS,
@@ -92,14 +93,16 @@ def list_data_sets() -> list[DataSet]:
 
 
 def load_data_set(name_or_id: str) -> DataSet:
-    """A stored data set. Raises DataError that names the nearest one."""
+    """A stored data set by its name or id, or a sample by its name. Raises DataError that names the nearest one."""
     if re.fullmatch(r"[0-9a-f]{16}", name_or_id) and (stored := find_stored(name_or_id)):
         return stored
     known = find_all_stored()
     for data_set in known:
         if data_set.name == name_or_id:
             return data_set
-    names = [data_set.name for data_set in known]
+    if name_or_id in SAMPLES:
+        return load_sample(name_or_id)
+    names = [*SAMPLES, *(data_set.name for data_set in known)]
     close = nearest(name_or_id, names)
     code = "data_set_unknown_nearest" if close else "data_set_unknown"
     raise DataError(code, name=name_or_id, nearest=close)
