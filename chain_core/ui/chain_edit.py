@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from chain_core.config import MAX_DEPTH, merge, resolve_config
+from chain_core.config import MAX_DEPTH, HeadConfig, LinkConfig, merge, resolve_config
 from chain_core.presets import PRESETS
 
 Draft = Mapping[str, Any]
@@ -19,12 +19,26 @@ def complete(draft: Draft) -> dict[str, Any]:
     preset = draft.get("preset")
     base = PRESETS.get(preset, {}) if isinstance(preset, str) else {}
     kept = {key: value for key, value in draft.items() if value is not None}
-    return merge(_get_defaults(), merge(base, kept))
+    whole = merge(_get_defaults(), merge(base, kept))
+    for name, head in whole["heads"].items() if isinstance(whole["heads"], dict) else ():
+        whole["heads"][name] = merge(_get_part_defaults(HeadConfig), head) if isinstance(head, dict) else head
+    chain = whole["chain"]
+    if isinstance(chain, dict) and isinstance(chain.get("links"), list):
+        defaults = _get_part_defaults(LinkConfig)
+        chain["links"] = [merge(defaults, link) if isinstance(link, dict) else link for link in chain["links"]]
+    return whole
 
 
 @cache
 def _get_defaults() -> dict[str, Any]:
     return resolve_config({"data": {"train": "-"}}).model_dump(mode="json")
+
+
+@cache
+def _get_part_defaults(part: type[HeadConfig] | type[LinkConfig]) -> dict[str, Any]:
+    fields = {name: field for name, field in part.model_fields.items() if not field.is_required()}
+    defaults = {name: field.get_default() for name, field in fields.items()}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in defaults.items()}
 
 
 def get_value(mapping: Any, path: Path, default: Any = None) -> Any:

@@ -24,12 +24,14 @@ STYLE = PROJECT / "assets" / "styles" / "workbench.css"
 
 
 def open_page(name: str) -> None:
-    """Language, style and title of one page; the first call of each page, whether app.py ran or not."""
-    st.html(STYLE)
+    """Style and title of one page; the first call of each page, whether app.py ran or not."""
     if not st.session_state.get("_routed"):
-        # A deep link may run the page without the router: do here what it would have done.
-        show_language_switch()
+        # On a server that has not run app.py yet, a deep link runs the page without it. Once the router's pages
+        # are known, a second try goes through app.py.
+        build_navigation()
+        st.rerun()
     st.session_state["_routed"] = False
+    st.html(STYLE)
     st.title(t(f"{name}.title"), anchor=False)
     st.caption(t(f"{name}.caption"))
 
@@ -47,6 +49,7 @@ def build_navigation() -> Any:
             default=name == "home",
         )
         for name in PAGES
+        if (PROJECT / "pages" / f"{name}.py").is_file()
     ]
     return st.navigation(pages)
 
