@@ -15,7 +15,7 @@ import plotly.graph_objects as go
 
 from chain_core.reports.frames import LIMIT, Confusion
 from chain_core.reports.metrics import LOWER_IS_BETTER
-from chain_core.reports.wording import NOT_A_SHARE, Say
+from chain_core.reports.wording import Say
 
 DEPTH_COLOURS = ("#2f6f9f", "#e08e2b", "#3c9d6e", "#9b6bc3", "#c95877", "#2aa3ad", "#a89a2f", "#6f7fd6")
 FOUND, MISSED, EXTRA = "#3c9d6e", "#e08e2b", "#c95877"
@@ -67,10 +67,10 @@ def build_class_figure(classes: pd.DataFrame, say: Say) -> go.Figure:
             name=say("depth", depth=depth),
             marker_color=DEPTH_COLOURS[i % len(DEPTH_COLOURS)],
             customdata=[[_plain(label, 200), n] for label, n in zip(shown["label"], shown["support"], strict=True)],
-            hovertemplate=f"%{{customdata[0]}}<br>F1 %{{x:.1%}}<br>{say('support')} %{{customdata[1]:,}}",
+            hovertemplate=f"%{{customdata[0]}}<br>F1 %{{x:.3f}}<br>{say('support')} %{{customdata[1]:,}}",
         )
     names = [f"{_plain(label, 22)} ({n:,})" for label, n in zip(shown["label"], shown["support"], strict=True)]
-    figure.update_xaxes(title="F1", range=[0, 1], tickformat=".0%")
+    figure.update_xaxes(title="F1", range=[0, 1])
     figure.update_yaxes(tickvals=places, ticktext=names, autorange="reversed", showgrid=False)
     figure.update_layout(barmode="group", bargap=0.25, showlegend=len(depths) > 1)
     return _finish(figure, height=110 + len(shown) * max(22, 9 * len(depths) + 6))
@@ -103,18 +103,15 @@ def build_depth_figure(depths: pd.DataFrame, say: Say) -> go.Figure:
     metrics = [name for name in depths.columns if name != "depth" and name not in LOWER_IS_BETTER]
     figure = go.Figure()
     for i, name in enumerate(metrics):
-        share = name not in NOT_A_SHARE
         figure.add_scatter(
             x=depths["depth"],
             y=depths[name],
             mode="lines+markers",
             name=say(f"metric.{name}"),
             line_color=DEPTH_COLOURS[i % len(DEPTH_COLOURS)],
-            hovertemplate=f"{say('metric.' + name)}: %{{y:{'.1%' if share else '.3f'}}}<extra></extra>",
+            hovertemplate=f"{say('metric.' + name)}: %{{y:.3f}}<extra></extra>",
         )
     figure.update_xaxes(title=say("depth_axis"), tickvals=depths["depth"].tolist())
-    if all(name not in NOT_A_SHARE for name in metrics):
-        figure.update_yaxes(tickformat=".0%")
     figure.update_layout(hovermode="x unified", showlegend=True)
     return _finish(figure, height=300)
 

@@ -9,7 +9,6 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
-from chain_core.reports.examples import get_type
 from chain_core.reports.figures import (
     build_class_figure,
     build_confusion_figure,
@@ -28,7 +27,7 @@ from chain_core.reports.frames import (
 from chain_core.reports.metrics import compute_joint
 from chain_core.reports.predictions import Predictions
 from chain_core.reports.spans import STYLE as SPAN_STYLE
-from chain_core.reports.spans import choose_colours, render_spans
+from chain_core.reports.spans import choose_tag_colours, render_spans
 from chain_core.reports.wording import MISSING, Say, format_cell, format_metric, format_number
 
 MAX_EXAMPLES = 1000
@@ -86,7 +85,7 @@ def _render_overview(predictions: Predictions, say: Say) -> str:
         parts.append(f"<div><h3>{html.escape(head)}</h3>{_render_table(header, rows)}</div>")
     joint = compute_joint(predictions).get("exact_match")
     if joint is not None and len(predictions.heads) > 1:
-        parts.append(f"<div><h3>{html.escape(say('joint'))}</h3><p>{joint:.1%}</p></div>")
+        parts.append(f"<div><h3>{html.escape(say('joint'))}</h3><p>{format_metric('exact_match', joint)}</p></div>")
     return "".join(parts) + "</div>"
 
 
@@ -156,10 +155,7 @@ def _render_figure(figure: go.Figure) -> str:
 
 def _render_examples(predictions: Predictions, examples: pd.DataFrame, say: Say) -> str:
     shown = examples.head(MAX_EXAMPLES)
-    colours = {
-        head: choose_colours([get_type(tag) for tag in info.label_space if tag != "O"])
-        for head, info in predictions.heads.items()
-    }
+    colours = {head: choose_tag_colours(info.label_space) for head, info in predictions.heads.items()}
     header = [say("row"), say("text")]
     for head, info in predictions.heads.items():
         header += [f"{head} · {say('gold')}", *(f"{head} · {say('depth', depth=d)}" for d in info.depths)]

@@ -65,6 +65,11 @@ def choose_colours(labels: Sequence[str]) -> dict[str, str]:
     return {label: HUES[i % len(HUES)] for i, label in enumerate(sorted(set(labels)))}
 
 
+def choose_tag_colours(tags: Sequence[str]) -> dict[str, str]:
+    """Entity type -> colour, from a label space of tags."""
+    return choose_colours([span.label for tag in tags for span in build_spans([tag]) if span.label])
+
+
 def render_spans(
     tokens: Sequence[str],
     tags: Sequence[str],

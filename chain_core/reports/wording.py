@@ -1,6 +1,7 @@
 """Names and numbers of a report as people read them, in one language.
 
 `Say` gives the sentence under `report.<key>`; figures and exports get one, so that they need no browser session.
+Answers read as on the Predict page: `flight`, `a, b`, `Boston (city)`.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from collections.abc import Callable
 from typing import Any
 
 from chain_core.messages import render
-from chain_core.reports.examples import get_type
 from chain_core.reports.metrics import is_missing
 
 Say = Callable[..., str]
@@ -21,16 +21,24 @@ def build_say(language: str) -> Say:
     """One of messages.LANGUAGES -> key, fields -> sentence."""
 
     def say(key: str, /, **params: object) -> str:
+        if key.startswith("metric."):
+            return name_metric(key.removeprefix("metric."), language)
         return render(f"report.{key}", language, **params)
 
     return say
 
 
+def name_metric(name: str, language: str) -> str:
+    """A metric's name as a heading."""
+    text = render(f"metrics.{name}", language)
+    return text[:1].upper() + text[1:]
+
+
 def format_metric(name: str, value: float | None) -> str:
-    """A share as 97.2%, any other figure with three significant digits."""
+    """A share as 0.972, any other figure with three significant digits."""
     if is_missing(value) or value is None:
         return MISSING
-    return format_number(value) if name in NOT_A_SHARE else f"{value:.1%}"
+    return format_number(value) if name in NOT_A_SHARE else f"{value:.3f}"
 
 
 def format_number(value: float) -> str:
@@ -41,13 +49,13 @@ def format_number(value: float) -> str:
 
 
 def format_cell(kind: str, cell: Any, tokens: list[str] | None = None) -> str:
-    """A gold or predicted cell: labels with a bar between, tags as `type: words` where the words are known."""
+    """A gold or predicted cell: labels with commas between, tags as `words (type)` where the words are known."""
     if is_missing(cell):
         return MISSING
     if kind == "regression":
         return format_number(float(cell))
     if kind == "multilabel":
-        return " | ".join(sorted(cell)) or "∅"
+        return ", ".join(sorted(cell)) or "∅"
     if kind == "tagging":
         return _format_tags(cell, tokens)
     return str(cell)
@@ -59,5 +67,4 @@ def _format_tags(tags: list[str], tokens: list[str] | None) -> str:
     if not tokens:
         return " ".join(tags)
     spans = [span for span in build_spans(tags[: len(tokens)]) if span.label]
-    words = [f"{get_type(span.label)}: {join_words(tokens[span.start : span.end])}" for span in spans]
-    return " | ".join(words) or "O"
+    return ", ".join(f"{join_words(tokens[s.start : s.end])} ({s.label})" for s in spans) or MISSING

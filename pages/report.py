@@ -1,0 +1,12 @@
+"""Report: what each head of a run predicts at each depth, in figures and row by row."""
+
+from chain_core.ui import open_page
+from chain_core.ui.report_choice import choose_source
+from chain_core.ui.report_examples import show_examples
+from chain_core.ui.report_heads import show_heads, show_overview
+
+open_page("report")
+source = choose_source()
+show_overview(source)
+show_heads(source)
+show_examples(source)
