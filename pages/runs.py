@@ -2,7 +2,7 @@
 
 from chain_core.ui import open_page
 from chain_core.ui.backend import get_store, get_supervisor
-from chain_core.ui.runs_detail import show_actions, show_error_of, show_header, show_notes
+from chain_core.ui.runs_detail import show_actions, show_error_of, show_header
 from chain_core.ui.runs_list import LISTED, choose_run, show_runs
 from chain_core.ui.runs_live import show_live
 from chain_core.ui.shell import guard, show_empty
@@ -18,4 +18,3 @@ show_header(run)
 show_actions(run)
 show_error_of(run)
 show_live(run)
-show_notes(run)

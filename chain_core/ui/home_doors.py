@@ -38,11 +38,18 @@ def _show_samples() -> None:
     st.markdown(f"#### {t('home.sample')}")
     st.markdown(t("home.sample_text"))
     columns = st.columns(2)
-    for position, name in enumerate(SAMPLES):
+    for position, sample in enumerate(SAMPLES.values()):
         with columns[position % 2]:
-            if st.button(_name_sample(name), key=f"door_{name}", help=_describe_sample(name), width="stretch"):
+            clicked = st.button(
+                _translate(f"home.sample_{sample.name}") or sample.name,
+                key=f"door_{sample.name}",
+                help=_translate(f"home.sample_{sample.name}_text"),
+                width="stretch",
+            )
+            st.caption(t("home.sample_facts", rows=sample.rows, heads=" · ".join(sample.heads)))
+            if clicked:
                 with st.spinner(t("home.sample_loading")):
-                    set_draft(guard(partial(build_sample_draft, name)))
+                    set_draft(guard(partial(build_sample_draft, sample.name)))
                 go_to("chain")
 
 
@@ -77,11 +84,6 @@ def read_yaml_draft(content: bytes) -> dict[str, Any]:
     return mapping
 
 
-def _name_sample(name: str) -> str:
-    key = f"home.sample_{name}"
-    return t(key) if key in load_catalogue(get_language()) else name
-
-
-def _describe_sample(name: str) -> str | None:
-    key = f"home.sample_{name}_text"
+def _translate(key: str) -> str | None:
+    """The sentence under `key`, where there is one."""
     return t(key) if key in load_catalogue(get_language()) else None

@@ -10,7 +10,6 @@ import pandas as pd
 from chain_core.services.records import Curve
 
 LATEST_EPOCHS = 200
-_DASH = 0.015
 
 
 def find_heads(curves: Mapping[str, Curve]) -> list[str]:
@@ -19,22 +18,59 @@ def find_heads(curves: Mapping[str, Curve]) -> list[str]:
     return sorted({key.partition("@")[0] for key in keys})
 
 
-def build_loss_frame(curves: Mapping[str, Curve], head: str, name_series: Callable[[str, int], str]) -> pd.DataFrame:
-    """Long form: epoch, loss, series; train and validation at every depth of the head, by `name_series`.
-
-    A series of one point gets a short dash around it: a line chart draws no single point.
-    """
+def build_loss_frame(curves: Mapping[str, Curve], head: str, splits: Mapping[str, str]) -> pd.DataFrame:
+    """Long form: epoch, loss, depth (as text), split (as `splits` names "train" and "validation")."""
     parts = []
-    last = max((epoch or 0 for curve in curves.values() for epoch in curve.epoch[-1:]), default=0)
-    for split in ("train", "validation"):
+    for split, name in splits.items():
         for depth in _find_depths(curves, split, head):
             curve = curves[f"{split}/{head}@{depth}/loss"]
-            epochs, values = list(curve.epoch), list(curve.value)
-            if len(epochs) == 1:
-                middle, half = epochs[0] or 0, _DASH * max(last, 0.01)
-                epochs, values = [middle - half, middle + half], values * 2
-            parts.append(pd.DataFrame({"epoch": epochs, "loss": values, "series": name_series(split, depth)}))
+            columns = {"epoch": curve.epoch, "loss": curve.value, "depth": str(depth), "split": name}
+            parts.append(pd.DataFrame(columns))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
+def build_loss_chart(train: str, validation: str, titles: Mapping[str, str]) -> dict[str, Any]:
+    """Vega-Lite's description: a colour a depth, train solid, validation dashed with a point an epoch.
+
+    It holds no data and so stays the same from tick to tick: the chart then moves without being built anew.
+    `titles` names epoch, loss, depth and split.
+    """
+    bottom = {"orient": "bottom", "direction": "horizontal", "titleAnchor": "start"}
+    encoding = {
+        "x": {"field": "epoch", "type": "quantitative", "title": titles["epoch"], "axis": {"grid": False}},
+        "y": {"field": "loss", "type": "quantitative", "title": titles["loss"]},
+        "color": {
+            "field": "depth",
+            "type": "nominal",
+            "sort": None,
+            "legend": {**bottom, "title": titles["depth"], "columns": 7},
+        },
+        "strokeDash": {
+            "field": "split",
+            "type": "nominal",
+            "scale": {"domain": [train, validation], "range": [[1, 0], [5, 3]]},
+            "legend": {
+                **bottom,
+                "title": None,
+                "symbolType": "stroke",
+                "symbolSize": 300,
+                "symbolStrokeColor": "#888888",
+                "symbolStrokeWidth": 2,
+            },
+        },
+        "tooltip": [
+            {"field": name, "title": titles[name], "type": kind, **({"format": ".3f"} if kind[0] == "q" else {})}
+            for name, kind in _TOOLTIP
+        ],
+    }
+    points = {
+        "transform": [{"filter": {"field": "split", "equal": validation}}],
+        "mark": {"type": "point", "filled": True, "size": 22},
+    }
+    return {"encoding": encoding, "layer": [{"mark": {"type": "line", "strokeWidth": 1.8}}, points]}
+
+
+_TOOLTIP = (("epoch", "quantitative"), ("loss", "quantitative"), ("depth", "nominal"), ("split", "nominal"))
 
 
 def build_validation_frame(

@@ -17,7 +17,6 @@ from chain_core.ui.language import t
 from chain_core.ui.runs_text import (
     compute_duration,
     explain_error,
-    explain_note,
     format_duration,
     format_figure,
     name_metric,
@@ -96,13 +95,6 @@ def show_error_of(run: Run) -> None:
     if run.error.get("traceback"):
         with st.expander(t("runs.traceback")):
             st.code(run.error["traceback"], language=None)
-
-
-def show_notes(run: Run) -> None:
-    """What the run has to say about its data and settings."""
-    notes = get_store().read_events(run.id, kinds=("note",))
-    if notes:
-        st.info("  \n".join(escape_markdown(explain_note(note)) for note in notes), icon=":material/info:")
 
 
 def read_config(run: Run) -> str:

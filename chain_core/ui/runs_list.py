@@ -10,6 +10,7 @@ import streamlit as st
 
 from chain_core.errors import RunError
 from chain_core.services.records import Run
+from chain_core.ui.backend import get_store
 from chain_core.ui.language import get_language, t
 from chain_core.ui.runs_text import (
     compute_duration,
@@ -18,9 +19,10 @@ from chain_core.ui.runs_text import (
     format_state,
     format_time,
 )
-from chain_core.ui.shell import show_error
+from chain_core.ui.shell import guard, show_error
 
 LISTED = 200
+EVERY_SECONDS = 2.0
 
 
 def choose_run(runs: Sequence[Run], missing: str = "run_unknown") -> Run:
@@ -33,7 +35,15 @@ def choose_run(runs: Sequence[Run], missing: str = "run_unknown") -> Run:
 
 
 def show_runs(runs: Sequence[Run], chosen: Run) -> None:
-    """A row a run, the newest first; a click on a row chooses it."""
+    """A row a run, the newest first; a click on a row chooses it. Follows the queue while anything is active."""
+    every = EVERY_SECONDS if any(run.active for run in runs) else None
+    st.fragment(_show, run_every=every)([run.id for run in runs], chosen.id)
+
+
+def _show(shown: list[str], chosen: str) -> None:
+    runs = guard(lambda: get_store().list_runs(LISTED))
+    if [run.id for run in runs] != shown:
+        st.rerun()  # added or deleted elsewhere
     frame = pd.DataFrame(
         {
             t("runs.name"): [run.name for run in runs],
@@ -44,11 +54,11 @@ def show_runs(runs: Sequence[Run], chosen: Run) -> None:
         }
     )
     # A selection is a row's number: it must not outlive the list it was made in.
-    ids = hashlib.sha256(" ".join(run.id for run in runs).encode()).hexdigest()[:12]
-    position = [run.id for run in runs].index(chosen.id)
+    ids = hashlib.sha256(" ".join(shown).encode()).hexdigest()[:12]
+    position = shown.index(chosen)
     event = st.dataframe(
         frame,
-        key=f"runs_{ids}_{chosen.id}_{get_language()}",
+        key=f"runs_{ids}_{chosen}_{get_language()}",
         hide_index=True,
         height=min(38 + 35 * len(runs), 250),
         on_select="rerun",
@@ -57,7 +67,7 @@ def show_runs(runs: Sequence[Run], chosen: Run) -> None:
     )
     selected = event["selection"]["rows"]
     if selected and selected[0] < len(runs) and selected[0] != position:
-        st.query_params["run"] = runs[selected[0]].id
+        st.query_params["run"] = shown[selected[0]]
         st.rerun()
 
 

@@ -13,8 +13,8 @@ from chain_core.services.curves import compute_time_left
 from chain_core.services.records import Run
 from chain_core.ui.backend import get_store
 from chain_core.ui.language import t
-from chain_core.ui.runs_curves import build_loss_frame, build_validation_frame, find_heads
-from chain_core.ui.runs_text import format_duration, format_figure, name_metric
+from chain_core.ui.runs_curves import build_loss_chart, build_loss_frame, build_validation_frame, find_heads
+from chain_core.ui.runs_text import explain_note, format_duration, format_figure, name_metric
 from chain_core.ui.shell import escape_markdown
 
 EVERY_SECONDS = 1.0
@@ -36,6 +36,7 @@ def _show(run_id: str, shown_state: str) -> None:
         st.rerun()  # buttons and links change too
     show_progress(run)
     show_curves(run)
+    show_notes(run)
 
 
 def show_progress(run: Run) -> None:
@@ -77,19 +78,15 @@ def show_curves(run: Run) -> None:
         with place:
             if not many:
                 st.markdown(f"**{name}**")
-            _show_losses(build_loss_frame(curves, head, _name_series))
+            splits = {"train": t("runs.train"), "validation": t("runs.validation")}
+            _show_losses(build_loss_frame(curves, head, splits))
             _show_figures(build_validation_frame(epochs, head, _name_column))
 
 
 def _show_losses(frame: pd.DataFrame) -> None:
-    labels = {"epoch": t("runs.epoch"), "loss": t("runs.loss"), "series": t("runs.series")}
-    st.line_chart(
-        frame.rename(columns=labels),
-        x=labels["epoch"],
-        y=labels["loss"],
-        color=labels["series"],
-        height=280,
-    )
+    titles = {name: t(f"runs.{name}") for name in ("epoch", "loss", "depth", "split")}
+    chart = build_loss_chart(t("runs.train"), t("runs.validation"), titles)
+    st.vega_lite_chart(frame, chart, height=300)
 
 
 def _show_figures(frame: pd.DataFrame) -> None:
@@ -102,9 +99,12 @@ def _show_figures(frame: pd.DataFrame) -> None:
     st.dataframe(figures, hide_index=True, height=min(38 + 35 * len(figures), 215))
 
 
-def _name_series(split: str, depth: int) -> str:
-    return t(f"runs.series_{split}", depth=depth)
-
-
 def _name_column(metric: str, depth: int) -> str:
     return t("runs.metric_at", metric=name_metric(metric), depth=depth)
+
+
+def show_notes(run: Run) -> None:
+    """What the run has to say about its data and settings."""
+    notes = get_store().read_events(run.id, kinds=("note",))
+    if notes:
+        st.info("  \n".join(escape_markdown(explain_note(note)) for note in notes), icon=":material/info:")

@@ -20,7 +20,7 @@ _BADGES: dict[str, tuple[Colour, str, str]] = {
     "stopping": ("orange", ":material/stop:", "◼"),
     "finished": ("green", ":material/check:", "✓"),
     "stopped": ("gray", ":material/stop:", "■"),
-    "failed": ("red", ":material/error:", "✗"),
+    "failed": ("red", ":material/error:", "✖"),
 }
 
 
@@ -36,8 +36,10 @@ def format_state(run: Run) -> str:
 
 
 def format_duration(seconds: float) -> str:
-    """`8 s`, `1 min 20 s`, `2 h 5 min`."""
-    whole = max(0, round(seconds))
+    """`<1 s`, `8 s`, `1 min 20 s`, `2 h 5 min`."""
+    whole = round(seconds)
+    if whole < 1:
+        return t("runs.under_a_second")
     if whole < 60:
         return t("runs.seconds", seconds=whole)
     if whole < 3600:

@@ -10,8 +10,8 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from chain_core.messages import LANGUAGES, render
-from chain_core.paths import PROJECT
 from chain_core.services.store import Store
+from tests.app.single import build_page, click, run
 from tests.services.seed import add_done, add_every_state, add_run
 
 
@@ -29,20 +29,13 @@ def store(home: Path) -> Store:
 
 
 def open_predict(run_id: str | None = None, language: str = "en") -> AppTest:
-    page = AppTest.from_file(str(PROJECT / "pages" / "predict.py"), default_timeout=30)
-    page.session_state["language"] = language
-    if run_id:
-        page.query_params["run"] = run_id
-    page.run()
-    assert not page.exception
-    return page
+    return build_page("predict", run_id, language)
 
 
 def ask(page: AppTest, texts: str) -> AppTest:
     page.text_area(key="predict_texts").set_value(texts)
-    page.button[0].click().run()
-    assert not page.exception
-    return page
+    page.button[0].click()
+    return run(page)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -83,7 +76,8 @@ def test_answers_of_one_run_are_not_shown_under_another(store: Store) -> None:
     first, second = add_done(store, "first"), add_done(store, "second")
     page = ask(open_predict(first), "fly to Boston")
     assert page.dataframe
-    page.selectbox[0].set_value(second).run()
+    page.selectbox[0].set_value(second)
+    run(page)
     assert page.query_params["run"] == second
     assert not page.dataframe
 
@@ -105,7 +99,7 @@ def test_pairs_get_a_second_box(store: Store) -> None:
 def test_an_uploaded_file(store: Store) -> None:
     run_id = add_every_state(store)["finished"]
     page = open_predict(run_id)
-    page.get("file_uploader")[0].set_value(("rows.csv", b"words,x\nfly to Boston,1\nhello,2\n", "text/csv")).run()
-    page.button(key="predict_go").click().run()
-    assert not page.exception
+    page.get("file_uploader")[0].set_value(("rows.csv", b"words,x\nfly to Boston,1\nhello,2\n", "text/csv"))
+    run(page)
+    click(page, "predict_go")
     assert len(page.dataframe[0].value) == 2

@@ -10,8 +10,8 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from chain_core.messages import LANGUAGES, render
-from chain_core.paths import PROJECT
 from chain_core.services.store import Store
+from tests.app.single import build_page, click
 from tests.services.seed import RICH_NAME, add_every_state, add_run
 
 
@@ -28,13 +28,7 @@ def store(home: Path) -> Store:
 
 
 def open_runs(run_id: str | None = None, language: str = "en") -> AppTest:
-    page = AppTest.from_file(str(PROJECT / "pages" / "runs.py"), default_timeout=30)
-    page.session_state["language"] = language
-    if run_id:
-        page.query_params["run"] = run_id
-    page.run()
-    assert not page.exception
-    return page
+    return build_page("runs", run_id, language)
 
 
 def read_texts(page: AppTest) -> str:
@@ -95,7 +89,7 @@ def test_a_failed_run_says_why_with_the_traceback_at_hand(store: Store) -> None:
 def test_stop_is_heard_at_once(store: Store) -> None:
     runs = add_every_state(store)
     page = open_runs(runs["running"])
-    page.button(key="run_stop").click().run()
+    click(page, "run_stop")
     assert store.should_stop(runs["running"])
     assert page.button(key="run_stop").disabled
     assert page.button(key="run_stop").label == "Stopping…"
@@ -105,15 +99,14 @@ def test_a_queued_run_is_cancelled(store: Store) -> None:
     runs = add_every_state(store)
     page = open_runs(runs["queued"])
     assert page.button(key="run_stop").label == "Cancel"
-    page.button(key="run_stop").click().run()
+    click(page, "run_stop")
     assert store.get_run(runs["queued"]).state == "stopped"
 
 
 def test_delete_asks_first_and_then_shows_another_run(store: Store) -> None:
     runs = add_every_state(store)
     page = open_runs(runs["finished"])
-    page.button(key="run_delete_yes").click().run()
-    assert not page.exception
+    click(page, "run_delete_yes")
     assert not page.error
     assert len(page.dataframe[0].value) == 3
     assert not (Path(store.url.removeprefix("sqlite:///")).parent / "runs" / runs["finished"]).exists()

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from chain_core.services.records import Curve
-from chain_core.ui.runs_curves import LATEST_EPOCHS, build_loss_frame, build_validation_frame, find_heads
+from chain_core.ui.runs_curves import (
+    LATEST_EPOCHS,
+    build_loss_chart,
+    build_loss_frame,
+    build_validation_frame,
+    find_heads,
+)
 
 
 def build_curve(*values: float) -> Curve:
@@ -33,17 +39,19 @@ def test_heads_are_those_with_a_loss() -> None:
 
 
 def test_losses_of_one_head_at_all_depths_in_order() -> None:
-    frame = build_loss_frame(CURVES, "intent", name)
-    assert list(dict.fromkeys(frame["series"])) == ["train 3", "train 10", "validation 3"]
-    assert frame.loc[frame["series"] == "train 3", "loss"].tolist() == [2, 1]
+    frame = build_loss_frame(CURVES, "intent", {"train": "训练", "validation": "验证"})
+    assert list(dict.fromkeys(zip(frame["split"], frame["depth"], strict=True))) == [
+        ("训练", "3"), ("训练", "10"), ("验证", "3"),
+    ]  # fmt: skip
+    assert frame.loc[(frame["depth"] == "3") & (frame["split"] == "训练"), "loss"].tolist() == [2, 1]
     assert 9 not in frame["loss"].tolist(), "another head whose name begins alike stays out"
 
 
-def test_a_single_point_is_drawn_as_a_dash() -> None:
-    frame = build_loss_frame(CURVES, "intent", name)
-    dash = frame[frame["series"] == "validation 3"]
-    assert dash["loss"].tolist() == [1.5, 1.5]
-    assert dash["epoch"].iloc[0] < 1 < dash["epoch"].iloc[1]
+def test_the_charts_description_holds_no_data() -> None:
+    titles = {name: name for name in ("epoch", "loss", "depth", "split")}
+    chart = build_loss_chart("train", "validation", titles)
+    assert chart == build_loss_chart("train", "validation", titles)
+    assert "data" not in chart
 
 
 def test_validation_figures_latest_first_with_the_loss_last() -> None:

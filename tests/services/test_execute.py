@@ -1,0 +1,211 @@
+"""A run from its config to its folder, the command line, and predictions that agree with the report."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from chain_core.cli import main
+from chain_core.config import load_yaml, resolve_config
+from chain_core.errors import RunError
+from chain_core.reports.predictions import load_predictions
+from chain_core.services.execute import execute_run
+from chain_core.services.predictor import load_predictor
+from tests.tiny import build_commands, write_rows
+
+HEADS = {
+    "intent": {"kind": "classification", "column": "intent", "depths": [1, "last"]},
+    "slots": {"kind": "tagging", "column": "slots"},
+    "score": {"kind": "regression", "column": "score"},
+}
+
+
+def build_mapping(backbone, **sections):
+    return {
+        "name": "commands",
+        "data": {"train": "train.jsonl", "validation": 0.2, "test": "test.jsonl"},
+        "input": {"tokens": "tokens"},
+        "backbone": {"name": str(backbone)},
+        "chain": {"depth": 2, "width": 32},
+        "heads": HEADS,
+        "train": {"epochs": 3, "batch_size": 16, "learning_rate": 5e-3},
+        **sections,
+    }
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write_rows(tmp_path / "train.jsonl", build_commands())
+    write_rows(tmp_path / "test.jsonl", build_commands(30))
+    return tmp_path
+
+
+def write_config(folder, backbone, **sections):
+    path = folder / "run.yaml"
+    path.write_text(yaml.safe_dump(build_mapping(backbone, **sections)))
+    return path
+
+
+def execute(folder, backbone, name="run", **sections):
+    events = []
+    config = resolve_config(build_mapping(backbone, **sections))
+    report = execute_run(config, folder / name, folder=folder, emit=events.append)
+    return report, events
+
+
+def test_folder_and_report(folder, backbone):
+    report, events = execute(folder, backbone)
+    names = {str(path.relative_to(folder / "run")) for path in (folder / "run").rglob("*") if path.is_file()}
+    assert names == {
+        "config.yaml", "events.jsonl", "report.json", "predictions/validation.parquet", "predictions/test.parquet",
+        "model/config.yaml", "model/tasks.json", "model/chain.safetensors",
+    }  # fmt: skip
+    assert json.loads((folder / "run" / "report.json").read_text()) == json.loads(json.dumps(report))
+    assert set(report["test"]["intent"]) == {"accuracy", "macro_f1", "weighted_f1"}
+    assert {"entity_f1", "token_accuracy", "token_micro_f1", "token_macro_f1"} <= set(report["test"]["slots"])
+    assert set(report["test"]["joint"]) == {"exact_match"}
+    assert set(report["depths"]["test"]) == {"1", "2"}
+    assert set(report["seconds"]) == {"features", "training", "total"}
+    assert len(report["parameters"]["per_link"]) == 2
+    logged = [json.loads(line) for line in (folder / "run" / "events.jsonl").read_text().splitlines()]
+    assert logged == json.loads(json.dumps(events))
+    assert [event["phase"] for event in events if event["kind"] == "phase"] == [
+        "reading", "features", "training", "evaluating", "saving",
+    ]  # fmt: skip
+    assert events[-1]["kind"] == "done"
+
+
+def test_written_config_is_complete_and_gives_the_same_numbers(folder, backbone, tmp_path_factory):
+    first, _ = execute(folder, backbone)
+    written = resolve_config(load_yaml((folder / "run" / "config.yaml").read_text()))
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    second = execute_run(written, elsewhere / "run", folder=elsewhere, emit=lambda event: None)
+    for part in ("test", "validation", "depths"):
+        assert first[part] == second[part]
+
+
+def test_predictions_file_and_predictor_agree(folder, backbone):
+    execute(folder, backbone)
+    saved = load_predictions(folder / "run" / "predictions" / "test.parquet")
+    predictor = load_predictor(folder / "run")
+    answers = list(predictor.predict([{"tokens": tokens} for tokens in saved.table["tokens"].to_pylist()]))
+    assert [answer["heads"]["intent"]["2"]["label"] for answer in answers] == saved.get_predicted("intent", 2)
+    assert [answer["heads"]["slots"]["2"]["tags"] for answer in answers] == saved.get_predicted("slots", 2)
+    confidences = [answer["heads"]["intent"]["1"]["confidence"] for answer in answers]
+    np.testing.assert_allclose(confidences, saved.get_confidence("intent", 1), atol=5e-3)
+    for answer in answers:
+        assert sum(answer["heads"]["intent"]["2"]["probabilities"].values()) == pytest.approx(1, abs=1e-3)
+
+
+def test_predictor_splits_plain_text(folder, backbone):
+    execute(folder, backbone)
+    (answer,) = load_predictor(folder / "run").predict([{"text": "turn the red light"}])
+    assert answer["tokens"] == ["turn", "the", "red", "light"]
+    assert len(answer["heads"]["slots"]["2"]["tags"]) == 4
+
+
+@pytest.mark.parametrize("tuning", ["lora", "full"])
+def test_tuned_bundles_come_back(folder, backbone, tuning):
+    execute(folder, backbone, backbone={"name": str(backbone), "tuning": tuning, "layers": 2}, train={"epochs": 2})
+    saved = load_predictions(folder / "run" / "predictions" / "test.parquet")
+    answers = list(load_predictor(folder / "run").predict([{"tokens": t} for t in saved.table["tokens"].to_pylist()]))
+    assert [answer["heads"]["intent"]["2"]["label"] for answer in answers] == saved.get_predicted("intent", 2)
+
+
+def test_heads_and_input_are_inferred(folder, backbone):
+    mapping = build_mapping(backbone, heads=None, input={})
+    config = resolve_config(mapping)
+    events = []
+    execute_run(config, folder / "run", folder=folder, emit=events.append)
+    written = load_yaml((folder / "run" / "config.yaml").read_text())
+    assert written["input"]["tokens"] == "tokens"
+    assert {name: head["kind"] for name, head in written["heads"].items()}["slots"] == "tagging"
+    assert {event["code"] for event in events if event["kind"] == "note"} >= {"heads_inferred", "input_inferred"}
+
+
+def test_stop_before_training_writes_no_model(folder, backbone):
+    config = resolve_config(build_mapping(backbone))
+    events = []
+    report = execute_run(config, folder / "run", folder=folder, emit=events.append, should_stop=lambda: True)
+    assert report == {}
+    assert events[-1] == {"kind": "done", "reason": "stopped", "report": {}, "seconds": events[-1]["seconds"]}
+    with pytest.raises(RunError):
+        load_predictor(folder / "run")
+
+
+def test_truncated_texts_are_counted(folder, backbone):
+    _, events = execute(folder, backbone, input={"tokens": "tokens", "max_length": 6})
+    notes = {event["code"]: event["params"] for event in events if event["kind"] == "note"}
+    assert notes["texts_truncated"]["rows"] == 150
+
+
+def test_command_line_from_training_to_prediction(folder, backbone, capsys, monkeypatch):
+    config = write_config(folder, backbone)
+    run = str(folder / "out")
+    assert main(["train", str(config), "--out", run, "--set", "train.epochs=2"]) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out) == json.loads((folder / "out" / "report.json").read_text())
+    assert "epoch 2/2" in printed.err
+    table = str(folder / "answers.parquet")
+    assert main(["evaluate", run, str(folder / "test.jsonl"), "--out", table]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["test"]["intent"] == json.loads(printed.out)["test"]["intent"]
+    assert pq.read_table(table).num_rows == 30
+    assert main(["predict", run, str(folder / "test.jsonl")]) == 0
+    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert len(answers) == 30
+    assert set(answers[0]["heads"]) == {"intent", "slots", "score"}
+    assert main(["predict", run, str(folder / "test.jsonl"), "--format", "csv"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 31
+    assert "intent@2" in lines[0]
+
+
+def test_standard_input(folder, backbone):
+    execute(folder, backbone)
+    done = subprocess.run(
+        [sys.executable, "-m", "chain_core", "predict", str(folder / "run"), "-"],
+        input='turn on the light\n\n{"tokens": ["stop", "music"]}\n', capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert [json.loads(line)["tokens"] for line in done.stdout.splitlines()] == [
+        ["turn", "on", "the", "light"], ["stop", "music"],
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"trian": {}}, "train"),
+        ({"chain": {"links": {"densty": 1}}}, "chain.links.densty"),
+        ({"chain": {"depth": 40}}, "chain.depth"),
+        ({"chain": {"depth": 2, "taps": [1, 9]}}, "chain.taps[1]"),
+        ({"backbone": {"tuning": "lora", "rank": 0}}, "backbone.rank"),
+        ({"backbone": {"name": "/no/folder"}}, "/no/folder"),
+        ({"data": {"train": "nowhere.csv"}}, "nowhere.csv"),
+        ({"input": {"tokens": "tokns"}}, "tokens"),
+        ({"heads": {"x": {"kind": "classification", "column": "intnt"}}}, "intent"),
+        ({"train": {"device": "cuda:77"}}, "train.device"),
+    ],
+)
+def test_what_the_user_can_mend_is_one_line_and_status_2(folder, backbone, capsys, change, words):
+    config = write_config(folder, backbone, **change)
+    assert main(["train", str(config), "--out", str(folder / "out")]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    last = printed.err.strip().splitlines()[-1]
+    assert words in last
+    assert "Traceback" not in printed.err
+
+
+def test_missing_config_and_model(folder, capsys):
+    assert main(["train", str(folder / "none.yaml")]) == 2
+    assert main(["predict", str(folder)]) == 2
+    assert main(["evaluate", str(folder), str(folder / "test.jsonl")]) == 2
+    assert "Traceback" not in capsys.readouterr().err
