@@ -26,14 +26,14 @@ HEAD_KINDS = ("classification", "multilabel", "regression", "tagging")
 LINK_KINDS = ("linear", "bottleneck", "attention")
 
 
-def _refuse_bool(value: Any) -> Any:
-    if isinstance(value, bool):
+def _refuse_no_number(value: Any) -> Any:
+    if isinstance(value, bool) or value != value:
         raise ValueError("not_a_number")
     return value
 
 
-Int = Annotated[int, BeforeValidator(_refuse_bool)]
-Float = Annotated[float, BeforeValidator(_refuse_bool), Field(allow_inf_nan=False)]
+Int = Annotated[int, BeforeValidator(_refuse_no_number)]
+Float = Annotated[float, BeforeValidator(_refuse_no_number), Field(allow_inf_nan=False)]
 Depth = Annotated[
     Annotated[Literal["last"], Tag("word")] | Annotated[Int, Field(ge=0, le=MAX_DEPTH), Tag("number")],
     Discriminator(lambda value: "word" if isinstance(value, str) else "number"),
@@ -237,7 +237,12 @@ def load_yaml(text: str) -> dict[str, Any]:
 
 def dump_yaml(config: Config) -> str:
     """The complete config as YAML: reading it back gives an equal config."""
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    return dump_mapping(config.model_dump(mode="json"))
+
+
+def dump_mapping(mapping: Mapping[str, Any]) -> str:
+    """Any plain mapping as YAML, its keys in their order."""
+    return yaml.dump(dict(mapping), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
 def apply_overrides(mapping: Mapping[str, Any], overrides: list[str]) -> dict[str, Any]:
@@ -274,12 +279,22 @@ class _UniqueKeyLoader(yaml.SafeLoader):
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
             if isinstance(key, str) and key in seen:
-                raise yaml.MarkedYAMLError(
-                    problem=f"key {key!r} stands twice", problem_mark=key_node.start_mark
-                )
+                raise yaml.MarkedYAMLError(problem=f"key {key!r} stands twice", problem_mark=key_node.start_mark)
             if isinstance(key, str):
                 seen.add(key)
         return super().construct_mapping(node, deep)
+
+
+class _Dumper(yaml.SafeDumper):
+    """PyYAML's safe dumper, which writes some characters so that they do not read back, made to escape them."""
+
+
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = '"' if any(not character.isprintable() for character in text) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _represent_text)
 
 
 def _set_path(mapping: dict[str, Any], path: str, value: Any) -> None:
@@ -308,17 +323,22 @@ def _index(part: str, items: list[Any], path: str) -> int:
 def _validate(mapping: Mapping[str, Any]) -> tuple[list[ConfigError], Config | None]:
     preset = mapping.get("preset", "fast")
     base = PRESETS.get(preset, {}) if isinstance(preset, str) else {}
-    merged = merge(
-        base, {key: value for key, value in mapping.items() if value is not None or key == "heads"}
-    )
+    merged = merge(base, {key: value for key, value in mapping.items() if value is not None or key == "heads"})
     try:
         config = Config.model_validate(merged)
     except ValidationError as error:
         found = [_explain(detail) for detail in error.errors(include_url=False)]
-        # A union reports each of its members: the last, widest one speaks for the key.
-        return list({problem.path: problem for problem in found}.values()), None
+        # A union reports each of its members: the last, widest one speaks for the key. A list that lost its bad
+        # entries reports that it is too short as well.
+        by_path = {problem.path: problem for problem in found}
+        told = [problem for problem in by_path.values() if not _is_echo(problem, by_path)]
+        return told, None
     problems = list(_check_chain(config)) + list(_check_heads(config))
     return problems, (None if problems else config)
+
+
+def _is_echo(problem: ConfigError, by_path: Mapping[str, ConfigError]) -> bool:
+    return problem.code == "too_short" and any(path.startswith(f"{problem.path}[") for path in by_path)
 
 
 def _check_chain(config: Config) -> Iterator[ConfigError]:
@@ -350,9 +370,7 @@ def _check_heads(config: Config) -> Iterator[ConfigError]:
         path = f"heads.{name}"
         for index, depth in enumerate(head.depths):
             if depth != "last" and depth > config.chain.depth:
-                yield ConfigError(
-                    "depth_beyond", path=f"{path}.depths[{index}]", given=depth, depth=config.chain.depth
-                )
+                yield ConfigError("depth_beyond", path=f"{path}.depths[{index}]", given=depth, depth=config.chain.depth)
         positions = [config.chain.depth if depth == "last" else depth for depth in head.depths]
         if len(set(positions)) != len(positions):
             yield ConfigError("depths_twice", path=f"{path}.depths")

@@ -13,7 +13,7 @@ require_draft()
 answer = ask_for_backbone()
 inspection = inspect(answer)
 
-settings, result = st.columns([5, 6], gap="large")
+settings, result = st.columns([6, 7], gap="large")
 with settings:
     show_preset()
     show_backbone(inspection, answer)

@@ -15,12 +15,12 @@ from chain_core.modeling.plan import Part, Plan
 
 Translate = Callable[..., str]
 
-WIDTH = 700
-HEADER = 58
-LAYERS_X, LAYERS_WIDTH = 12, 138
-LINKS_X, LINKS_WIDTH = 258, 158
-HEADS_X, HEADS_WIDTH = 490, 198
-LINK_HEIGHT, HEAD_HEIGHT, LEXICAL_HEIGHT, GAP = 46, 38, 34, 8
+WIDTH = 560
+HEADER = 66
+LAYERS_X, LAYERS_WIDTH = 4, 104
+LINKS_X, LINKS_WIDTH = 170, 142
+HEADS_X, HEADS_WIDTH = 362, 194
+LINK_HEIGHT, HEAD_HEIGHT, LEXICAL_HEIGHT, GAP = 48, 42, 34, 8
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def build_drawing(config: Config, plan: Plan, translate: Translate) -> str:
         *_draw_titles(config, plan, translate),
         *_draw_layers(plan, layers, translate),
         *_draw_taps(plan, layers, rows),
-        *_draw_links(config, plan, rows),
+        *_draw_links(config, plan, rows, translate),
         *_draw_heads(config, plan, rows, layers, translate),
         *(_draw_lexical(lexical, rows, translate) if lexical else ()),
         *_draw_legend(bottom + 24, translate),
@@ -88,7 +88,7 @@ def _place_rows(config: Config, plan: Plan, top: float) -> list[_Row]:
         for position, found in by_position.items()
     }
     # The layers beside the rows need room as well.
-    needed = (plan.num_layers + 1) * (20 if plan.num_layers <= 14 else 11 if plan.num_layers <= 40 else 6)
+    needed = (plan.num_layers + 1) * (22 if plan.num_layers <= 14 else 11 if plan.num_layers <= 40 else 6)
     extra = max(0.0, needed - (top - HEADER) - sum(heights.values())) / len(positions)
     rows = []
     for position in positions:
@@ -109,18 +109,18 @@ def _draw_titles(config: Config, plan: Plan, translate: Translate) -> Iterator[s
     tokens = "1" if plan.pooled else "T"
     trainable = sum(part.trainable for part in plan.parts if part.kind == "backbone")
     parameters = sum(part.parameters for part in plan.parts if part.kind == "backbone")
-    yield _text(LAYERS_X, 16, _shorten(config.backbone.name, 24), "cd-title")
+    yield _text(LAYERS_X, 16, _shorten(config.backbone.name, 22), "cd-title")
     line = f"{translate(f'chain.tuning_{config.backbone.tuning}')} · {_count(trainable, parameters)}"
-    yield _text(LAYERS_X, 32, line, "cd-small")
-    yield _text(LAYERS_X, 46, f"B × {tokens} × {plan.hidden_size}", "cd-shape")
+    yield _text(LAYERS_X, 34, line, "cd-small")
+    yield _text(LAYERS_X, 50, f"B × {tokens} × {plan.hidden_size}", "cd-shape")
     if config.chain.depth:
         links = sum(part.trainable for part in plan.parts if part.kind in ("link", "lexical"))
         yield _text(LINKS_X, 16, translate("chain.links_title", depth=config.chain.depth), "cd-title")
-        yield _text(LINKS_X, 32, format_count(links), "cd-small")
-        yield _text(LINKS_X, 46, f"B × {tokens} × {config.chain.width}", "cd-shape")
+        yield _text(LINKS_X, 34, format_count(links), "cd-small")
+        yield _text(LINKS_X, 50, f"B × {tokens} × {config.chain.width}", "cd-shape")
     heads = sum(part.trainable for part in plan.parts if part.kind == "head")
     yield _text(HEADS_X, 16, translate("chain.heads_title"), "cd-title")
-    yield _text(HEADS_X, 32, format_count(heads), "cd-small")
+    yield _text(HEADS_X, 34, format_count(heads), "cd-small")
 
 
 def _draw_layers(plan: Plan, layers: list[tuple[float, float]], translate: Translate) -> Iterator[str]:
@@ -141,7 +141,7 @@ def _draw_taps(plan: Plan, layers: list[tuple[float, float]], rows: list[_Row]) 
         yield _curve(LAYERS_X + LAYERS_WIDTH, top + height / 2, LINKS_X, row.middle, "cd-tap")
 
 
-def _draw_links(config: Config, plan: Plan, rows: list[_Row]) -> Iterator[str]:
+def _draw_links(config: Config, plan: Plan, rows: list[_Row], translate: Translate) -> Iterator[str]:
     parts = {part.position: part for part in plan.parts if part.kind == "link"}
     for row in rows:
         if row.position == 0:
@@ -149,9 +149,10 @@ def _draw_links(config: Config, plan: Plan, rows: list[_Row]) -> Iterator[str]:
         link, part = config.get_link(row.position), parts[row.position]
         top = row.middle - LINK_HEIGHT / 2
         kind = "cd-trained" if link.strategy == "train" else "cd-frozen"
+        density = f"{translate('chain.density_short')} {link.density:.2g}"
         yield _box(LINKS_X, top, LINKS_WIDTH, LINK_HEIGHT, kind)
-        yield _text(LINKS_X + 28, top + 19, link.kind, "cd-name")
-        yield _text(LINKS_X + 28, top + 35, f"{link.density:.3g} · {format_count(part.parameters)}", "cd-small")
+        yield _text(LINKS_X + 28, top + 20, translate(f"chain.link_{link.kind}"), "cd-name")
+        yield _text(LINKS_X + 28, top + 36, f"{density} · {format_count(part.parameters)}", "cd-small")
         yield _text(LINKS_X + 14, row.middle, str(row.position), "cd-number cd-middle cd-centre")
         if row.position < config.chain.depth:
             below = rows[row.position].middle - LINK_HEIGHT / 2
@@ -178,9 +179,9 @@ def _draw_heads(
             words = "B × W × " if head.kind == "tagging" else "B × "
             title = f"{part.name} · {kind} · {words}{part.width}"
             yield _box(HEADS_X, top, HEADS_WIDTH, HEAD_HEIGHT, "cd-head", title=title)
-            yield _text(HEADS_X + 10, top + 16, _shorten(part.name, 22), "cd-name")
+            yield _text(HEADS_X + 10, top + 17, _shorten(part.name, 24), "cd-name")
             line = f"{kind} · {words}{part.width} · {format_count(part.parameters)}"
-            yield _text(HEADS_X + 10, top + 30, _shorten(line, 36), "cd-small")
+            yield _text(HEADS_X + 10, top + 33, _shorten(line, 33), "cd-small")
             top += HEAD_HEIGHT + GAP
 
 

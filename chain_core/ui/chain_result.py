@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import streamlit as st
-import yaml
 
-from chain_core.config import dump_yaml, load_yaml, resolve_config
+from chain_core.config import dump_mapping, dump_yaml, load_yaml, resolve_config
 from chain_core.errors import ChainError, ConfigError
 from chain_core.modeling.plan import Part, Plan
 from chain_core.paths import get_home
@@ -89,7 +88,7 @@ def show_yaml(inspection: Inspection) -> None:
         if complete and inspection.config is not None:
             text = dump_yaml(inspection.config)
         else:
-            text = yaml.safe_dump(get_draft() or {}, sort_keys=False, allow_unicode=True)
+            text = dump_mapping(get_draft() or {})
         st.code(text, language="yaml", height=360 if complete else "content", wrap_lines=True)
         st.download_button(t("chain.yaml_download"), text.encode(), file_name="chain.yaml", mime="application/yaml",
                            on_click="ignore", icon=":material/download:")  # fmt: skip

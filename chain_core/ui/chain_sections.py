@@ -274,7 +274,8 @@ def _pick_packaged(name: Any) -> None:
     def write() -> None:
         edit(chain_edit.set_value, ("backbone", "name"), st.session_state[key])
 
-    st.selectbox(t("chain.backbone_packaged"), options, index=None, key=key, on_change=write,
+    index = 0 if shown else None
+    st.selectbox(t("chain.backbone_packaged"), options, index=index, key=key, on_change=write,
                  placeholder=t("chain.choose"))  # fmt: skip
 
 

@@ -10,9 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import streamlit as st
-import yaml
 
-from chain_core.config import load_yaml
+from chain_core.config import dump_mapping, load_yaml
 from chain_core.errors import ConfigError
 from chain_core.paths import get_home
 
@@ -34,7 +33,7 @@ def set_draft(mapping: Mapping[str, Any]) -> None:
     st.session_state[_KEY] = draft
     path = get_home() / "draft.yaml"
     temporary = path.with_suffix(".tmp")
-    temporary.write_text(yaml.safe_dump(draft, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    temporary.write_text(dump_mapping(draft), encoding="utf-8")
     temporary.replace(path)
 
 

@@ -1,0 +1,239 @@
+"""Configs: what a mapping may say, what it becomes, and the path of everything that is wrong."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chain_core.config import (
+    Config,
+    apply_overrides,
+    dump_yaml,
+    find_problems,
+    load_yaml,
+    merge,
+    resolve_config,
+)
+from chain_core.errors import ConfigError
+from chain_core.messages import LANGUAGES
+from chain_core.presets import PRESETS
+
+DATA = {"data": {"train": "train.csv"}}
+HEADS = {"intent": {"kind": "classification", "column": "intent"}}
+
+
+def find_one(**sections: Any) -> ConfigError:
+    problems = find_problems({**DATA, "heads": HEADS, **sections})
+    assert len(problems) == 1, [(problem.path, problem.code) for problem in problems]
+    return problems[0]
+
+
+def test_data_alone_is_a_valid_file() -> None:
+    config = resolve_config(DATA)
+    assert config.data.validation == 0.1
+    assert config.heads is None
+    assert config.backbone.name == "minilm-l6"
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_preset_stands_under_what_is_given(preset: str) -> None:
+    config = resolve_config({**DATA, "preset": preset, "chain": {"depth": 5}})
+    assert config.chain.depth == 5
+    assert config.backbone.tuning == PRESETS[preset]["backbone"]["tuning"]
+    assert config.train.epochs == PRESETS[preset]["train"]["epochs"]
+
+
+@pytest.mark.parametrize(
+    ("sections", "path", "code"),
+    [
+        ({"chain": {"depht": 3}}, "chain.depht", "unknown_key"),
+        ({"zzz": 1}, "zzz", "unknown_key_list"),
+        ({"chain": {"depth": 13}}, "chain.depth", "must_be_at_most"),
+        ({"chain": {"depth": -1}}, "chain.depth", "must_be_at_least"),
+        ({"chain": {"depth": True}}, "chain.depth", "not_number"),
+        ({"chain": {"depth": "many"}}, "chain.depth", "not_integer"),
+        ({"chain": {"links": {"density": 0}}}, "chain.links.density", "must_exceed"),
+        ({"chain": {"links": {"density": 1.5}}}, "chain.links.density", "must_be_at_most"),
+        ({"chain": {"depth": 1, "links": [{"densty": 1}]}}, "chain.links[0].densty", "unknown_key"),
+        ({"chain": {"depth": 3, "links": [{}, {}]}}, "chain.links", "links_length"),
+        ({"chain": {"depth": 2, "taps": [1]}}, "chain.taps", "taps_length"),
+        ({"chain": {"depth": 1, "taps": [-1]}}, "chain.taps[0]", "must_be_at_least"),
+        ({"backbone": {"rank": 0}}, "backbone.rank", "must_be_at_least"),
+        ({"backbone": {"tuning": "lore"}}, "backbone.tuning", "not_one_of_nearest"),
+        ({"backbone": "minilm"}, "backbone", "not_mapping"),
+        ({"train": {"learning_rate": float("nan")}}, "train.learning_rate", "not_number"),
+        ({"train": {"epochs": 1.5}}, "train.epochs", "not_integer"),
+        ({"train": {"metric": "slots/f1"}}, "train.metric", "metric_unknown"),
+        ({"train": {"device": "tpu"}}, "train.device", "invalid"),
+        ({"heads": {}}, "heads", "no_heads"),
+        ({"heads": {"a b": {"kind": "regression", "column": "c"}}}, "heads.a b", "head_name"),
+        ({"heads": {"joint": {"kind": "regression", "column": "c"}}}, "heads.joint", "head_name_joint"),
+        ({"heads": {"one": {"kind": "classify", "column": "c"}}}, "heads.one.kind", "not_one_of_nearest"),
+        ({"heads": {"train": {"kind": "regression", "column": "c", "weigth": 1}}}, "heads.train.weigth", "unknown_key"),
+        ({"heads": {"a": {"kind": "regression"}}}, "heads.a.column", "missing_key"),
+        ({"heads": {"a": {**HEADS["intent"], "depths": [9]}}}, "heads.a.depths[0]", "depth_beyond"),
+        ({"heads": {"a": {**HEADS["intent"], "depths": [3, "last"]}}}, "heads.a.depths", "depths_twice"),
+        ({"heads": {"a": {**HEADS["intent"], "depths": ["lst"]}}}, "heads.a.depths[0]", "not_one_of_nearest"),
+        ({"heads": {"a": {**HEADS["intent"], "weight": 0}}}, "heads", "weights_all_zero"),
+        ({"heads": {"a": {**HEADS["intent"], "depth_weights": []}}}, "heads.a.depth_weights", "depth_weights_length"),
+        ({"data": {"train": "t", "validation": 1.5}}, "data.validation", "fraction"),
+        ({"data": {"train": "t", "validation": 0.6, "test": 0.6}}, "data.test", "fractions_sum"),
+        ({"data": {"train": "t", "validation": [1]}}, "data.validation", "not_number"),
+        ({"data": {}}, "data.train", "missing_key"),
+        ({"input": {"text": "a", "tokens": "b"}}, "input", "input_both"),
+        ({"input": {"pair": "a"}}, "input.pair", "input_pair_alone"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_named_with_its_path(sections: dict[str, Any], path: str, code: str) -> None:
+    problem = find_one(**sections)
+    assert (problem.path, problem.code) == (path, code)
+    for language in LANGUAGES:
+        sentence = problem.text(language)
+        assert path in sentence
+        assert not re.search(r"\{\w+", sentence), sentence
+
+
+def test_a_mistyped_key_is_told_the_right_one() -> None:
+    assert "depth" in find_one(chain={"depht": 3}).text()
+    assert "learning_rate" in find_one(train={"lerning_rate": 1}).text()
+
+
+def test_last_and_numbers_name_the_same_depths() -> None:
+    head = {"kind": "tagging", "column": "c", "depths": [1, "last", 0], "depth_weights": [0.5, 2, 3]}
+    config = resolve_config({**DATA, "chain": {"depth": 4}, "heads": {"h": head}})
+    assert config.get_depths("h") == (0, 1, 4)
+    assert config.get_depth_weights("h") == {1: 0.5, 4: 2.0, 0: 3.0}
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("a: [", "yaml_broken"),
+        ("a: 1\na: 2", "yaml_broken"),
+        ("- 1", "yaml_no_mapping"),
+        ("", "yaml_no_mapping"),
+        ("a: !!python/object:os.system x", "yaml_broken"),
+        ("? [a]\n: 1", "yaml_broken"),
+        ("x: " + "[" * 5000, "yaml_broken"),
+        ("x: 2026-99-99", "yaml_broken"),
+        ("x: '" + "y" * 1_000_001 + "'", "yaml_too_large"),
+    ],
+)
+def test_broken_yaml_is_one_clear_sentence(text: str, code: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_yaml(text)
+    assert caught.value.code == code
+
+
+def test_overrides_reach_into_lists_and_make_what_is_missing() -> None:
+    given_mapping = {**DATA, "chain": {"depth": 2, "links": [{"density": 1.0}, {}]}}
+    changed = apply_overrides(given_mapping, ["train.epochs=3", "chain.links[1].density=0.5", "heads.a.kind=tagging"])
+    assert changed["train"] == {"epochs": 3}
+    assert changed["chain"]["links"] == [{"density": 1.0}, {"density": 0.5}]
+    assert changed["heads"] == {"a": {"kind": "tagging"}}
+    assert given_mapping["chain"]["links"][1] == {}, "the given mapping stays as it was"
+
+
+@pytest.mark.parametrize(
+    "override", ["train.epochs", "=3", "chain.links[9].density=1", "train.epochs=[", "chain.links[0]=1"]
+)
+def test_bad_overrides_are_refused(override: str) -> None:
+    with pytest.raises(ConfigError):
+        apply_overrides({**DATA, "chain": {"links": [] if "0" in override else [{}]}}, [override])
+
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
+ANYTHING = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+SECTIONS = list(Config.model_fields)
+NEAR = st.dictionaries(
+    st.sampled_from(SECTIONS) | st.text(max_size=5),
+    st.dictionaries(
+        st.sampled_from(["train", "validation", "depth", "links", "taps", "kind", "epochs", "metric", "text"]),
+        ANYTHING, max_size=4,
+    ) | ANYTHING,
+    max_size=6,
+)  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None)
+@given(NEAR)
+def test_any_mapping_gives_problems_or_a_config(mapping: dict[str, Any]) -> None:
+    problems = find_problems(mapping)
+    if problems:
+        for problem in problems:
+            assert problem.text("en")
+            assert problem.text("zh")
+        with pytest.raises(ConfigError):
+            resolve_config(mapping)
+    else:
+        assert isinstance(resolve_config(mapping), Config)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.text(max_size=200))
+def test_any_text_is_a_mapping_or_a_config_error(text: str) -> None:
+    with contextlib.suppress(ConfigError):
+        assert isinstance(load_yaml(text), dict)
+
+
+@settings(max_examples=100, deadline=None)
+@given(ANYTHING, st.text(max_size=12), ANYTHING)
+def test_any_override_is_taken_or_refused(base: Any, path: str, value: Any) -> None:
+    with contextlib.suppress(ConfigError):
+        apply_overrides(base if isinstance(base, dict) else {"a": base}, [f"{path}={yaml.safe_dump(value)}"])
+
+
+@st.composite
+def draw_valid(draw: st.DrawFn) -> dict[str, Any]:
+    depth = draw(st.integers(0, 12))
+    link = st.fixed_dictionaries(
+        {},
+        optional={
+            "kind": st.sampled_from(["auto", "linear", "bottleneck", "attention"]),
+            "density": st.floats(0.001, 1),
+            "dropout": st.floats(0, 0.99),
+            "detach": st.booleans(),
+        },
+    )
+    head = st.fixed_dictionaries(
+        {
+            "kind": st.sampled_from(["classification", "multilabel", "regression"]),
+            "column": st.text(min_size=1, max_size=9),
+        },
+        optional={"weight": st.floats(0.1, 9), "depths": st.lists(st.integers(0, depth), min_size=1, unique=True)},
+    )
+    names = st.from_regex(r"[^\s/@:|]{1,20}", fullmatch=True).filter(lambda name: name != "joint")
+    return {
+        "name": draw(st.text(min_size=1, max_size=20)),
+        "preset": draw(st.sampled_from(sorted(PRESETS))),
+        "data": {"train": draw(st.text(min_size=1, max_size=20)), "validation": draw(st.floats(0.01, 0.4) | st.text())},
+        "chain": {"depth": depth, "links": draw(link | st.lists(link, min_size=depth, max_size=depth))},
+        "heads": draw(st.none() | st.dictionaries(names, head, min_size=1, max_size=4)),
+        "train": {"learning_rate": draw(st.floats(1e-9, 10)), "seed": draw(st.integers(0, 2**32 - 1))},
+    }
+
+
+@settings(max_examples=100, deadline=None)
+@given(draw_valid())
+def test_a_dumped_config_reads_back_equal(mapping: dict[str, Any]) -> None:
+    config = resolve_config(mapping)
+    again = resolve_config(load_yaml(dump_yaml(config)))
+    assert again == config
+    assert dump_yaml(again) == dump_yaml(config)
+
+
+def test_merging_leaves_both_as_they_were() -> None:
+    base, over = {"a": {"b": 1, "c": 2}}, {"a": {"b": {"d": 3}}}
+    assert merge(base, over) == {"a": {"b": {"d": 3}, "c": 2}}
+    assert base == {"a": {"b": 1, "c": 2}}
+    assert over == {"a": {"b": {"d": 3}}}
