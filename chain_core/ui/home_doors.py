@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 
 from chain_core.config import load_yaml, merge, resolve_config
-from chain_core.data.samples import SAMPLES, load_sample
+from chain_core.data.samples import SAMPLES, Sample, load_sample
 from chain_core.data.schema import infer_columns, suggest_config
 from chain_core.data.store import read_table
 from chain_core.errors import ConfigError
@@ -18,6 +18,8 @@ from chain_core.ui.backend import get_store
 from chain_core.ui.draft import set_draft
 from chain_core.ui.language import get_language, t
 from chain_core.ui.shell import go_to, guard
+
+QUICKEST = "tiny"
 
 
 def show_doors() -> None:
@@ -37,20 +39,26 @@ def show_doors() -> None:
 def _show_samples() -> None:
     st.markdown(f"#### {t('home.sample')}")
     st.markdown(t("home.sample_text"))
-    columns = st.columns(2)
-    for position, sample in enumerate(SAMPLES.values()):
-        with columns[position % 2]:
-            clicked = st.button(
-                _translate(f"home.sample_{sample.name}") or sample.name,
-                key=f"door_{sample.name}",
-                help=_translate(f"home.sample_{sample.name}_text"),
-                width="stretch",
-            )
-            st.caption(t("home.sample_facts", rows=sample.rows, heads=" · ".join(sample.heads)))
-            if clicked:
-                with st.spinner(t("home.sample_loading")):
-                    set_draft(guard(partial(build_sample_draft, sample.name)))
-                go_to("chain")
+    samples = list(SAMPLES.values())
+    for start in range(0, len(samples), 2):
+        for place, sample in zip(st.columns(2), samples[start : start + 2], strict=False):
+            with place:
+                _show_sample(sample)
+
+
+def _show_sample(sample: Sample) -> None:
+    clicked = st.button(
+        _translate(f"home.sample_{sample.name}") or sample.name,
+        key=f"door_{sample.name}",
+        help=_translate(f"home.sample_{sample.name}_text"),
+        type="primary" if sample.name == QUICKEST else "secondary",
+        width="stretch",
+    )
+    st.caption(t("home.sample_facts", rows=sample.rows, heads=" · ".join(sample.heads)))
+    if clicked:
+        with st.spinner(t("home.sample_loading")):
+            set_draft(guard(partial(build_sample_draft, sample.name)))
+        go_to("chain")
 
 
 def _show_yaml() -> None:

@@ -12,12 +12,18 @@ from chain_core.ui.runs_text import format_score, format_time, show_badge
 from chain_core.ui.shell import escape_markdown, go_to, guard
 
 LAST_RUNS = 5
+EVERY_SECONDS = 2.0
 _GIB = 2**30
 
 
 def show_last_runs() -> None:
     """The newest runs, each with the one click to what it has to show."""
     st.markdown(f"#### {t('home.runs')}")
+    active = any(run.active for run in guard(lambda: get_store().list_runs(LAST_RUNS)))
+    st.fragment(_show_runs, run_every=EVERY_SECONDS if active else None)()
+
+
+def _show_runs() -> None:
     runs = guard(lambda: get_store().list_runs(LAST_RUNS))
     if not runs:
         st.caption(t("home.no_runs"))

@@ -14,6 +14,7 @@ from chain_core.ui.language import t
 from chain_core.ui.shell import escape_markdown
 
 DETAILED = 10
+ABREAST = 3
 _BAR = (
     '<div style="display:flex;gap:.6rem;align-items:center;margin:.15rem 0;font-size:.9rem">'
     '<div style="flex:0 0 45%;overflow-wrap:anywhere">{label}</div>'
@@ -33,7 +34,7 @@ def build_answer_frame(answers: Sequence[Answer], text: str, pair: str) -> pd.Da
     """A row a text; a column a head, `head@depth` where it sits at several. Cells: answer · confidence."""
     rows = []
     for answer in answers:
-        row = {text: answer["text"]}
+        row = {text: get_text(answer)}
         if "pair" in answer:
             row[pair] = answer["pair"]
         for head, depth, result in iterate(answer):
@@ -74,15 +75,33 @@ def show_details(answers: Sequence[Answer]) -> None:
     st.html(f"<style>{STYLE}</style>")
     colours = choose_colours(find_types(answers))
     for number, answer in enumerate(answers[:DETAILED]):
-        title = answer["text"] if len(answer["text"]) <= 90 else answer["text"][:89] + "…"
+        text = get_text(answer)
+        title = text if len(text) <= 90 else text[:89] + "…"
         with st.expander(escape_markdown(title) or "–", expanded=number == 0):
             if "pair" in answer:
                 st.markdown(escape_markdown(answer["pair"]))
             for head, depths in answer["heads"].items():
                 st.markdown(f"**{escape_markdown(head)}**")
-                for depth in sorted(depths, key=int):
-                    st.caption(t("predict.depth", depth=int(depth)))
-                    st.html(render_result(depths[depth], answer.get("tokens"), colours))
+                _show_depths(depths, answer.get("tokens"), colours)
+
+
+def _show_depths(
+    depths: Mapping[str, Mapping[str, Any]], tokens: Sequence[str] | None, colours: Mapping[str, str]
+) -> None:
+    """Bars side by side, tagged texts one below the other."""
+    ordered = sorted(depths, key=int)
+    wide = "tags" in depths[ordered[0]]
+    abreast = 1 if wide else min(len(ordered), ABREAST)
+    for start in range(0, len(ordered), abreast):
+        for place, depth in zip(st.columns(abreast), ordered[start : start + abreast], strict=False):
+            with place:
+                st.caption(t("predict.depth", depth=int(depth)))
+                st.html(render_result(depths[depth], tokens, colours))
+
+
+def get_text(answer: Answer) -> str:
+    """The row's text; tokens with spaces only where their language has them."""
+    return join_words(answer["tokens"]) if answer.get("tokens") else answer["text"]
 
 
 def find_types(answers: Sequence[Answer]) -> list[str]:

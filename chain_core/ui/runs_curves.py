@@ -45,29 +45,30 @@ def build_loss_chart(train: str, validation: str, titles: Mapping[str, str]) -> 
             "sort": None,
             "legend": {**bottom, "title": titles["depth"], "columns": 7},
         },
-        "strokeDash": {
-            "field": "split",
-            "type": "nominal",
-            "scale": {"domain": [train, validation], "range": [[1, 0], [5, 3]]},
-            "legend": {
-                **bottom,
-                "title": None,
-                "symbolType": "stroke",
-                "symbolSize": 300,
-                "symbolStrokeColor": "#888888",
-                "symbolStrokeWidth": 2,
-            },
-        },
         "tooltip": [
             {"field": name, "title": titles[name], "type": kind, **({"format": ".3f"} if kind[0] == "q" else {})}
             for name, kind in _TOOLTIP
         ],
     }
+    dash = {
+        "field": "split",
+        "type": "nominal",
+        "scale": {"domain": [train, validation], "range": [[1, 0], [5, 3]]},
+        "legend": {
+            **bottom,
+            "title": None,
+            "symbolType": "stroke",
+            "symbolSize": 300,
+            "symbolStrokeColor": "#888888",
+            "symbolStrokeWidth": 2,
+        },
+    }
+    lines = {"mark": {"type": "line", "strokeWidth": 1.8}, "encoding": {"strokeDash": dash}}
     points = {
         "transform": [{"filter": {"field": "split", "equal": validation}}],
         "mark": {"type": "point", "filled": True, "size": 22},
     }
-    return {"encoding": encoding, "layer": [{"mark": {"type": "line", "strokeWidth": 1.8}}, points]}
+    return {"encoding": encoding, "layer": [lines, points]}
 
 
 _TOOLTIP = (("epoch", "quantitative"), ("loss", "quantitative"), ("depth", "nominal"), ("split", "nominal"))
