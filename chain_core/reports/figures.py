@@ -17,9 +17,9 @@ from chain_core.reports.frames import LIMIT, Confusion
 from chain_core.reports.metrics import LOWER_IS_BETTER
 from chain_core.reports.wording import Say
 
-DEPTH_COLOURS = ("#2f6f9f", "#e08e2b", "#3c9d6e", "#9b6bc3", "#c95877", "#2aa3ad", "#a89a2f", "#6f7fd6")
+DEPTH_COLOURS = ("#4088bf", "#e08e2b", "#3c9d6e", "#9b6bc3", "#c95877", "#2aa3ad", "#a89a2f", "#6f7fd6")
 FOUND, MISSED, EXTRA = "#3c9d6e", "#e08e2b", "#c95877"
-SHARES = {False: [[0, "#eef3f7"], [1, "#1f5a87"]], True: [[0, "#1b222c"], [1, "#7ab8e6"]]}
+SHARES = {False: [[0, "#eef3f7"], [1, "#1f5a87"]], True: [[0, "#1b222c"], [1, "#2f7ab8"]]}
 """Of a confusion matrix, by whether the page is dark: solid, because Plotly picks the counts' colour by them."""
 MAX_POINTS = 3000
 
@@ -49,7 +49,6 @@ def build_confusion_figure(confusion: Confusion, say: Say, *, dark: bool = False
     places = list(range(size))
     figure.update_xaxes(title=say("predicted"), tickvals=places, ticktext=names, tickangle=-45, showgrid=False)
     figure.update_yaxes(title=say("gold"), tickvals=places, ticktext=names, autorange="reversed", showgrid=False)
-    figure.update_layout(xaxis_zeroline=False, yaxis_zeroline=False)
     return _finish(figure, height=180 + max(24 * size, 120))
 
 
@@ -148,8 +147,8 @@ def _finish(figure: go.Figure, *, height: int) -> go.Figure:
         "dragmode": False,
     }
     figure.update_layout(**layout)
-    figure.update_xaxes(automargin=True, gridcolor="rgba(128,128,128,.25)", zerolinecolor="rgba(128,128,128,.4)")
-    figure.update_yaxes(automargin=True, gridcolor="rgba(128,128,128,.25)", zerolinecolor="rgba(128,128,128,.4)")
+    figure.update_xaxes(automargin=True, gridcolor="rgba(128,128,128,.25)", zeroline=False)
+    figure.update_yaxes(automargin=True, gridcolor="rgba(128,128,128,.25)", zeroline=False)
     return figure
 
 

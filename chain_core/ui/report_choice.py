@@ -111,7 +111,7 @@ def _pick_split(run: Run) -> tuple[str, Path]:
         list(splits),
         default=next(iter(splits)),
         required=True,
-        format_func=lambda split: say_split(split, say),
+        format_func={split: say_split(split, say) for split in splits}.__getitem__,
         key=f"report_split_{run.id}",
     )
     split = picked or next(iter(splits))

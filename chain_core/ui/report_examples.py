@@ -74,7 +74,7 @@ def _ask_filters(source: Source) -> Filters:
         SHOWS,
         default="all",
         required=True,
-        format_func=lambda name: t(f"report.show.{name}"),
+        format_func={name: t(f"report.show.{name}") for name in SHOWS}.__getitem__,
         key=f"{key}_show",
     )
     columns = st.columns(4 if len(heads) > 1 else 3)
@@ -88,7 +88,10 @@ def _ask_filters(source: Source) -> Filters:
         key=f"{key}_label",
     )
     order = columns[2].selectbox(
-        t("report.order"), ORDERS, format_func=lambda name: t(f"report.order.{name}"), key=f"{key}_order"
+        t("report.order"),
+        ORDERS,
+        format_func={name: t(f"report.order.{name}") for name in ORDERS}.__getitem__,
+        key=f"{key}_order",
     )
     if len(heads) > 1:
         picked = columns[3].multiselect(
@@ -118,7 +121,10 @@ def _turn_page(source: Source, chosen: pd.DataFrame, filters: Filters) -> pd.Dat
     pages = math.ceil(len(chosen) / PAGE_ROWS)
     number = 1
     left, right = st.columns([4, 1], vertical_alignment="bottom")
-    left.caption(t("report.rows_of", shown=len(chosen), rows=source.predictions.rows) + " " + t("report.examples_hint"))
+    rows = source.predictions.rows
+    some = len(chosen) < rows
+    count = t("report.rows_of", shown=len(chosen), rows=rows) if some else t("report.rows", rows=rows)
+    left.caption(f"{count} · {t('report.examples_hint')}")
     if pages > 1:
         stamp = hashlib.sha256(repr(filters).encode()).hexdigest()[:12]
         number = right.number_input(
@@ -132,7 +138,7 @@ def _show_table(source: Source, page: pd.DataFrame, filters: Filters) -> None:
     table = build_table(page, predictions, filters.heads)
     names = name_columns(table, predictions, get_say())
     config = {
-        name: st.column_config.Column(label, width="large" if name in ("text", "pair") else None)
+        name: st.column_config.Column(label, width="medium" if name in ("text", "pair") else None)
         for name, label in names.items()
     }
     config["row"] = st.column_config.NumberColumn(names["row"], width="small", format="%d")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -10,13 +11,17 @@ import streamlit as st
 from chain_core.reports import figures, frames
 from chain_core.reports.frames import Confusion
 from chain_core.reports.metrics import compute_joint
-from chain_core.reports.page import say_row
+from chain_core.reports.page import format_residual, say_row
 from chain_core.reports.wording import format_metric, format_number
 from chain_core.ui.language import t
 from chain_core.ui.report_choice import Source, get_say, load_file
 from chain_core.ui.shell import escape_markdown
 
+CARD = 175
+"""Pixels: two stand abreast on a telephone."""
 PLOT = {"displayModeBar": False}
+FEW = 8
+"""Classes whose mistakes the confusion matrix alone shows at a glance."""
 ABREAST = 2
 """Depths that stand side by side before the next line begins."""
 
@@ -46,7 +51,8 @@ def show_overview(source: Source) -> None:
                 t("report.joint"),
                 format_metric("exact_match", joint),
                 border=True,
-                width=230,
+                width=CARD,
+                height="stretch",
                 help=t("report.joint_help"),
             )
 
@@ -67,7 +73,14 @@ def _show_card(source: Source, head: str) -> None:
     frame = load_depth_frame(source.path, source.stamp, head)
     names = [name for name in frame.columns if name != "depth"]
     if not names:
-        st.metric(escape_markdown(head), format_metric("", None), border=True, width=230, help=t("report.no_gold"))
+        st.metric(
+            escape_markdown(head),
+            format_metric("", None),
+            border=True,
+            width=CARD,
+            height="stretch",
+            help=t("report.no_gold"),
+        )
         return
     first, last = frame.iloc[0], frame.iloc[-1]
     main = names[0]
@@ -78,7 +91,8 @@ def _show_card(source: Source, head: str) -> None:
         delta=None if change is None else f"{change:+.3f}",
         delta_description=None if change is None else t("report.versus", depth=int(first["depth"])),
         border=True,
-        width=230,
+        width=CARD,
+        height="stretch",
     )
 
 
@@ -99,11 +113,27 @@ def _show_head(source: Source, head: str) -> None:
         if len(classes) > frames.LIMIT:
             st.caption(t("report.per_class_more", shown=frames.LIMIT, total=len(classes)))
         st.plotly_chart(figures.build_class_figure(classes, say), key=f"{source.key}_{head}_bars", config=PLOT)
-    for start in range(0, len(info.depths), ABREAST):
-        chunk = info.depths[start : start + ABREAST]
-        for depth, column in zip(chunk, st.columns(min(ABREAST, len(info.depths))), strict=False):
+    shown = _choose_depths(source, head, info.depths)
+    for start in range(0, len(shown), ABREAST):
+        chunk = shown[start : start + ABREAST]
+        for depth, column in zip(chunk, st.columns(min(ABREAST, len(shown))), strict=False):
             with column:
                 _show_depth(source, head, depth)
+
+
+def _choose_depths(source: Source, head: str, depths: Sequence[int]) -> list[int]:
+    """The depths to see in full: the first and the last until the person picks others."""
+    if len(depths) <= ABREAST:
+        return list(depths)
+    picked = st.pills(
+        t("report.in_full"),
+        depths,
+        selection_mode="multi",
+        default=[depths[0], depths[-1]],
+        format_func={depth: t("report.depth", depth=depth) for depth in depths}.__getitem__,
+        key=f"{source.key}_{head}_in_full",
+    )
+    return sorted(picked or depths[-1:])
 
 
 def _show_depths(depths: pd.DataFrame) -> None:
@@ -137,7 +167,7 @@ def _show_depth(source: Source, head: str, depth: int) -> None:
         st.plotly_chart(figures.build_label_figure(parts.labels, say), key=f"{key}_labels", config=PLOT)
     if parts.confusion is not None:
         _show_confusion(parts.confusion, kind, key)
-    if parts.mistakes is not None:
+    if parts.mistakes is not None and parts.confusion is not None and parts.confusion.total > FEW:
         st.markdown(f"**{t('report.mistakes')}**")
         if len(parts.mistakes):
             names = {name: say(name) for name in parts.mistakes.columns}
@@ -178,8 +208,8 @@ def _show_residuals(residuals: pd.DataFrame, key: str) -> None:
     st.markdown(f"**{t('report.furthest')}**")
     say = get_say()
     shown = pd.DataFrame({say("text"): worst["text"]})
-    for name in ("gold", "predicted", "residual"):
-        shown[say(name)] = [format_number(value) for value in worst[name]]
+    for name, write in (("gold", format_number), ("predicted", format_number), ("residual", format_residual)):
+        shown[say(name)] = [write(value) for value in worst[name]]
     st.dataframe(shown, hide_index=True, key=f"{key}_furthest")
 
 

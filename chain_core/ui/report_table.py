@@ -17,9 +17,13 @@ from chain_core.reports.wording import MISSING, Say, format_cell
 WRONG = "background-color: rgba(214, 69, 65, 0.28)"
 FAINT = "color: #8a8f98"
 BLOCK_STYLE = """
-.report-row{padding:.35rem 0;border-bottom:1px solid rgba(128,128,128,.25)}
+.report-row{display:flex;gap:.8rem;padding:.35rem 0;border-bottom:1px solid rgba(128,128,128,.25)}
+.report-row>div{flex:1;min-width:0}
+.report-number{flex:0 0 2.4rem;text-align:right;opacity:.65;font-size:.85em;padding-top:.35em}
 .report-line{display:flex;gap:.8rem}.report-line>b{flex:0 0 5.5rem;font-weight:400;opacity:.65;font-size:.85em;
  padding-top:.35em;overflow-wrap:anywhere}.report-line>div{flex:1;min-width:0}
+@media(max-width:640px){.report-line{flex-direction:column;gap:0}.report-line>b{flex:none}
+ .report-number{flex-basis:1.6rem}}
 """
 
 
@@ -80,7 +84,8 @@ def render_tags(page: pd.DataFrame, predictions: Predictions, head: str, say: Sa
             name = say("predicted") if len(info.depths) == 1 else say("depth", depth=depth)
             lines.append((name, render_spans(tokens, example[f"pred:{head}@{depth}"], colours, gold)))
         rendered = "".join(f'<div class="report-line"><b>{html.escape(name)}</b>{spans}</div>' for name, spans in lines)
-        blocks.append(f'<div class="report-row">{rendered}</div>')
+        number = f'<span class="report-number">{int(example["row"])}</span>'
+        blocks.append(f'<div class="report-row">{number}<div>{rendered}</div></div>')
     return "".join(blocks)
 
 
