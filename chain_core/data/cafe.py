@@ -1,7 +1,7 @@
 """The tiny sample: what guests say in a café. Made here, so that a lecture needs no file.
 
 Three heads on one text: what the guest wants, in which mood, and what is asked for (BIO). Moods share some of
-their phrases and some words stand in food and drink alike, so a chain has something to learn and to miss.
+their phrases, intents a few of their sentences, food and drink some of their words: there is something to miss.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ _WANTS = {
               "we will take {count} {drink} {place}", "bring us {count} {size} {drink}",
               "i want the {food} and {drink}"),
     "change": ("make the {drink} {size}", "i want {drink} instead of {drink}", "can we move {place}",
-               "please swap the {food} for {count} {food}", "i would like the {size} one after all"),
+               "please swap the {food} for {count} {food}", "i would like the {size} one after all",
+               "i wanted {count} {size} {drink}", "no {food} for us {time}"),
     "cancel": ("we do not want the {food}", "take the {drink} off", "i can not come {time}",
                "forget about the {count} {drink}", "no {food} for us {time}"),
     "book": ("a table for {count} {time}", "can we sit {place} {time}", "i would like {count} seats {place}",
@@ -32,7 +33,7 @@ _WANTS = {
     "ask": ("is there milk in the {drink}", "how big is the {size} {drink}", "do you have {food} {time}",
             "what is in the {food}", "are you open {time}"),
     "complain": ("the {drink} is cold", "i wanted {count} {food} not {drink}", "we have been waiting {place}",
-                 "the {food} tastes old", "this is not a {size} {drink}"),
+                 "the {food} tastes old", "this is not a {size} {drink}", "i wanted {count} {size} {drink}"),
 }  # fmt: skip
 _OPENINGS = {
     "pleased": ("lovely place", "good morning", "hello", "everything was great", "hi there", "thanks"),

