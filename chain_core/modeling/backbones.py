@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from chain_core.config import BackboneConfig
 from chain_core.errors import BackboneError, ConfigError
 from chain_core.modeling.catalogue import BackboneFacts
+from chain_core.modeling.dropout import Dropout
 
 
 class Backbone(nn.Module):
@@ -83,17 +84,36 @@ class Backbone(nn.Module):
         return states
 
 
-def load_backbone(facts: BackboneFacts) -> nn.Module:
-    """The whole pretrained model in float32. Raises BackboneError where its weights do not load."""
+ATTENTION_DROPOUT = ("attention_probs_dropout_prob", "attention_dropout", "attn_pdrop")
+"""What the families call the dropout of attention weights."""
+
+
+def load_backbone(facts: BackboneFacts, *, trained: bool = False) -> nn.Module:
+    """The whole pretrained model in float32. Raises BackboneError where its weights do not load.
+
+    `trained`: made to be trained quickly on a CPU. The fused attention kernel's backward pass takes ten times as long
+    there as plain products, and drawing a dropout mask for the attention weights as long as the layer itself: the one
+    is replaced, the other left out.
+    """
     from safetensors import SafetensorError
-    from transformers import AutoModel
+    from transformers import AutoConfig, AutoModel
     from transformers.utils import logging
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
+        config = AutoConfig.from_pretrained(str(facts.folder), trust_remote_code=False)
+        if trained:
+            for name in ATTENTION_DROPOUT:
+                if hasattr(config, name):
+                    setattr(config, name, 0.0)
         return AutoModel.from_pretrained(
-            str(facts.folder), dtype=torch.float32, trust_remote_code=False, use_safetensors=True
+            str(facts.folder),
+            config=config,
+            dtype=torch.float32,
+            trust_remote_code=False,
+            use_safetensors=True,
+            attn_implementation="eager" if trained and not torch.cuda.is_available() else "sdpa",
         )
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
@@ -112,6 +132,7 @@ def build_upper(model: nn.Module, facts: BackboneFacts, start: int, config: Back
         model.requires_grad_(False)
         _add_lora(model, facts, start, config)
     upper = Backbone(model, start, facts.num_layers, facts.num_layers)
+    _replace_dropout(upper)
     if start:
         layers = find_layers(upper.model, facts.num_layers - start)
         inside = {id(parameter) for parameter in layers.parameters()}
@@ -130,9 +151,7 @@ def count_tuned(config: BackboneConfig, facts: BackboneFacts) -> int:
     if config.tuning == "frozen":
         return 0
     if config.layers is not None and config.layers > facts.num_layers:
-        raise ConfigError(
-            "must_be_at_most", path="backbone.layers", given=config.layers, limit=facts.num_layers
-        )
+        raise ConfigError("must_be_at_most", path="backbone.layers", given=config.layers, limit=facts.num_layers)
     return config.layers or facts.num_layers
 
 
@@ -147,6 +166,15 @@ def find_layers(model: nn.Module, count: int) -> nn.ModuleList:
 def find_linear_names(layer: nn.Module) -> list[str]:
     """Names of the linear layers inside one transformer layer."""
     return [name for name, module in layer.named_modules() if _is_linear(module)]
+
+
+def _replace_dropout(module: nn.Module) -> None:
+    """torch's dropout by the one whose mask costs less."""
+    for name, child in module.named_children():
+        if type(child) is nn.Dropout:
+            setattr(module, name, Dropout(child.p))
+        else:
+            _replace_dropout(child)
 
 
 def _is_linear(module: nn.Module) -> bool:
@@ -171,7 +199,7 @@ def _add_lora(model: nn.Module, facts: BackboneFacts, start: int, config: Backbo
     transposed = any(type(module).__name__ == "Conv1D" for module in layers.modules())
     lora = LoraConfig(
         r=config.rank,
-        lora_alpha=config.alpha,
+        lora_alpha=config.alpha,  # type: ignore[arg-type]  # a fraction is meant to be allowed
         lora_dropout=config.dropout,
         target_modules=targets,
         fan_in_fan_out=transposed,

@@ -96,9 +96,7 @@ def _spread(offsets: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarr
     starts, lengths = offsets[rows], offsets[rows + 1] - offsets[rows]
     steps = np.arange(max(int(lengths.max(initial=0)), 1))
     mask = steps < lengths[:, None]
-    return np.where(
-        mask, starts[:, None] + steps, starts[:, None].clip(max=max(int(offsets[-1]) - 1, 0))
-    ), mask
+    return np.where(mask, starts[:, None] + steps, starts[:, None].clip(max=max(int(offsets[-1]) - 1, 0))), mask
 
 
 def _ids(flat: np.ndarray, index: np.ndarray, mask: np.ndarray) -> Tensor:

@@ -23,9 +23,7 @@ from chain_core.modeling.model import ChainModel, build_model
 WEIGHTS = "chain.safetensors"
 
 
-def save_bundle(
-    folder: Path, model: ChainModel, config: Config, tasks: Sequence[Task], facts: BackboneFacts
-) -> None:
+def save_bundle(folder: Path, model: ChainModel, config: Config, tasks: Sequence[Task], facts: BackboneFacts) -> None:
     """Write the folder; the weights last, so a folder with weights is whole."""
     from safetensors.torch import save_file
 
@@ -47,9 +45,7 @@ def load_bundle(folder: Path) -> tuple[ChainModel, Config, tuple[Task, ...], Bac
 
     try:
         config = resolve_config(load_yaml((folder / "config.yaml").read_text(encoding="utf-8")))
-        tasks = tuple(
-            _read_task(entry) for entry in json.loads((folder / "tasks.json").read_text(encoding="utf-8"))
-        )
+        tasks = tuple(_read_task(entry) for entry in json.loads((folder / "tasks.json").read_text(encoding="utf-8")))
         weights = load_file(str(folder / WEIGHTS))
     except (OSError, ValueError, KeyError, TypeError, SafetensorError):
         raise RunError("bundle_unreadable", folder=str(folder)) from None

@@ -103,9 +103,7 @@ def read_facts(name: str) -> BackboneFacts:
     """The facts of a backbone by name. Raises BackboneError where the folder is missing or unfit."""
     folder = find_folder(name)
     config = _read_json(folder / "config.json")
-    config = (
-        {**config, **config.get("text_config", {})} if isinstance(config.get("text_config"), dict) else config
-    )
+    config = {**config, **config.get("text_config", {})} if isinstance(config.get("text_config"), dict) else config
     layers = _first(config, "num_hidden_layers", "n_layer", "n_layers", "num_layers")
     hidden = _first(config, "hidden_size", "n_embd", "dim", "d_model")
     if not layers or not hidden:
@@ -116,8 +114,7 @@ def read_facts(name: str) -> BackboneFacts:
         model_type=str(config.get("model_type", "?")),
         num_layers=layers,
         hidden_size=hidden,
-        intermediate_size=_first(config, "intermediate_size", "n_inner", "hidden_dim", "ffn_dim")
-        or 4 * hidden,
+        intermediate_size=_first(config, "intermediate_size", "n_inner", "hidden_dim", "ffn_dim") or 4 * hidden,
         vocab_size=_first(config, "vocab_size") or 0,
         max_length=_read_max_length(folder, config),
         parameters=sum(_count_parameters(path) for path in sorted(folder.glob("*.safetensors"))),

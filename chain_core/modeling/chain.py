@@ -56,9 +56,7 @@ class Chain(nn.Module):
         self.taps = choose_taps(config.chain, num_layers)
         width, depth = config.chain.width, config.chain.depth
         links = [config.get_link(position) for position in range(1, depth + 1)]
-        self.cells = nn.ModuleList(
-            Cell(hidden_size, width, link, first=index == 0) for index, link in enumerate(links)
-        )
+        self.cells = nn.ModuleList(Cell(hidden_size, width, link, first=index == 0) for index, link in enumerate(links))
         self.lexical = LexicalTap(width, links[0].dropout) if config.uses_lexical else None
         self.keys: list[tuple[str, int]] = []
         heads: list[Head] = []

@@ -93,9 +93,7 @@ def _write(lower, encoded, layers, files, device, dtype, pooled, progress, store
 
 
 @torch.inference_mode()
-def _run(
-    lower, encoded, layers, device, dtype, pooled
-) -> Iterator[tuple[np.ndarray, Mapping[int, np.ndarray]]]:
+def _run(lower, encoded, layers, device, dtype, pooled) -> Iterator[tuple[np.ndarray, Mapping[int, np.ndarray]]]:
     lower.to(device).eval()
     for rows in split_by_tokens(encoded.lengths, np.arange(encoded.rows), TOKENS_PER_BATCH):
         batch = build_batch(encoded, rows).to(device)
@@ -131,9 +129,7 @@ def _check_disk(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if needed > free * 0.95:
         gigabytes = 1e9
-        raise ResourceError(
-            "disk_features", folder=str(folder), needed=needed / gigabytes, free=free / gigabytes
-        )
+        raise ResourceError("disk_features", folder=str(folder), needed=needed / gigabytes, free=free / gigabytes)
 
 
 def compute_cache_key(weights: Path, encoded: Encoded, dtype: torch.dtype, device: torch.device) -> str:

@@ -115,9 +115,7 @@ class MultilabelHead(PooledHead):
     def decode(self, logits: Tensor, batch: Batch) -> Decoded:
         probabilities = logits.sigmoid()
         confidence = torch.maximum(probabilities, 1 - probabilities).min(1).values
-        return Decoded(
-            (probabilities > 0.5).cpu().numpy(), confidence.cpu().numpy(), probabilities.cpu().numpy()
-        )
+        return Decoded((probabilities > 0.5).cpu().numpy(), confidence.cpu().numpy(), probabilities.cpu().numpy())
 
 
 @HEADS.register("regression")

@@ -14,7 +14,6 @@ from chain_core.modeling.dropout import Dropout
 from chain_core.modeling.sizes import LEXICAL_WIDTH
 
 
-
 class LexicalTap(nn.Module):
     """(B, T, F) buckets, 0 for none -> (B, T, D). Starts at zero, so it never harms link 1 at first."""
 

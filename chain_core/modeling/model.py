@@ -28,7 +28,7 @@ class ChainModel(nn.Module):
         self.reads = find_layers_read(config, facts.num_layers)
         self.upper: Backbone | None = None
         if self.base < facts.num_layers:
-            self.upper = build_upper(load_backbone(facts), facts, self.base, config.backbone)
+            self.upper = build_upper(load_backbone(facts, trained=True), facts, self.base, config.backbone)
         self.chain = Chain(config, tasks, facts.hidden_size, facts.num_layers)
 
     @property
@@ -51,9 +51,7 @@ class ChainModel(nn.Module):
         """What a bundle must keep: everything but the backbone's untouched weights."""
         kept = {name for name, parameter in self.named_parameters() if parameter.requires_grad}
         return {
-            name: value
-            for name, value in self.state_dict().items()
-            if name in kept or not name.startswith("upper.")
+            name: value for name, value in self.state_dict().items() if name in kept or not name.startswith("upper.")
         }
 
 

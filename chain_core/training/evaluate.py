@@ -100,9 +100,7 @@ def _count_known(labels: torch.Tensor) -> int:
     return int((labels >= 0).sum())
 
 
-def compute_scores(
-    answers: Answers, tasks: Sequence[Task], gold: Mapping[str, Any]
-) -> dict[Key, dict[str, float]]:
+def compute_scores(answers: Answers, tasks: Sequence[Task], gold: Mapping[str, Any]) -> dict[Key, dict[str, float]]:
     """(head, depth) -> {"loss", metrics…}; heads without a labelled row among these have only what there is."""
     kinds = {task.name: task.kind for task in tasks}
     golds = {name: values.take(answers.rows).to_pylist() for name, values in gold.items()}
@@ -124,8 +122,7 @@ def choose_score(scores: Mapping[Key, Mapping[str, float]], metric: str) -> floa
         deepest[head] = max(depth, deepest.get(head, 0))
     if metric == "mean":
         firsts = [
-            next((value for name, value in scores[key].items() if name != "loss"), None)
-            for key in deepest.items()
+            next((value for name, value in scores[key].items() if name != "loss"), None) for key in deepest.items()
         ]
         known = [value for value in firsts if value is not None]
         return float(np.mean(known)) if known else None

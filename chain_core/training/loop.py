@@ -83,9 +83,7 @@ def train(
     return Outcome(reason, best.epoch, time.perf_counter() - started)
 
 
-def take_step(
-    model, feed: Feed, rows: np.ndarray, config: Config, optimiser, device, dtype
-) -> dict[Key, torch.Tensor]:
+def take_step(model, feed: Feed, rows: np.ndarray, config: Config, optimiser, device, dtype) -> dict[Key, torch.Tensor]:
     """One update; returns each head's loss at each depth, and their weighted sum under ("", 0)."""
     batch = feed.build_batch(rows).to(device)
     with autocast(device, dtype):
@@ -168,9 +166,7 @@ def _finish_epoch(model, feed, tasks, config, device, dtype, epoch, step, best) 
     score = choose_score(scores, config.train.metric)
     if score is None and scores and config.train.metric != "mean" and epoch == 1:
         known = sorted({f"{head}/{name}" for (head, _), values in scores.items() for name in values})
-        raise ConfigError(
-            "metric_unknown_name", path="train.metric", given=config.train.metric, known=", ".join(known)
-        )
+        raise ConfigError("metric_unknown_name", path="train.metric", given=config.train.metric, known=", ".join(known))
     return {
         "kind": "epoch",
         "epoch": epoch,

@@ -26,12 +26,12 @@ HEADS = {
 }
 
 
-def build_mapping(backbone, **sections):
+def build_mapping(model, /, **sections):
     return {
         "name": "commands",
         "data": {"train": "train.jsonl", "validation": 0.2, "test": "test.jsonl"},
         "input": {"tokens": "tokens"},
-        "backbone": {"name": str(backbone)},
+        "backbone": {"name": str(model)},
         "chain": {"depth": 2, "width": 32},
         "heads": HEADS,
         "train": {"epochs": 3, "batch_size": 16, "learning_rate": 5e-3},
@@ -46,15 +46,15 @@ def folder(tmp_path):
     return tmp_path
 
 
-def write_config(folder, backbone, **sections):
+def write_config(folder, model, /, **sections):
     path = folder / "run.yaml"
-    path.write_text(yaml.safe_dump(build_mapping(backbone, **sections)))
+    path.write_text(yaml.safe_dump(build_mapping(model, **sections)))
     return path
 
 
-def execute(folder, backbone, name="run", **sections):
+def execute(folder, model, /, name="run", **sections):
     events = []
-    config = resolve_config(build_mapping(backbone, **sections))
+    config = resolve_config(build_mapping(model, **sections))
     report = execute_run(config, folder / name, folder=folder, emit=events.append)
     return report, events
 

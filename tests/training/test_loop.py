@@ -1,0 +1,189 @@
+"""The loop learns, stops, keeps the best, and repeats itself exactly."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from chain_core.config import TrainConfig, resolve_config
+from chain_core.errors import ConfigError, DataError
+from chain_core.modeling.model import build_model
+from chain_core.services.execute import _build_feed, prepare_run
+from chain_core.training.feed import choose_labelled, sample_batches
+from chain_core.training.loop import compute_total, train
+from chain_core.training.optimiser import build_optimiser, compute_rate
+
+CPU = torch.device("cpu")
+HEADS = {
+    "intent": {"kind": "classification", "column": "intent", "depths": [0, "last"]},
+    "slots": {"kind": "tagging", "column": "slots"},
+    "topics": {"kind": "multilabel", "column": "topics"},
+    "score": {"kind": "regression", "column": "score"},
+}
+
+
+def start(folder, commands, tmp_path, *, should_stop=lambda: False, **sections):
+    mapping = {
+        "data": {"train": str(commands), "validation": 0.25},
+        "input": {"tokens": "tokens"},
+        "backbone": {"name": str(folder), **sections.pop("backbone", {})},
+        "chain": {"depth": 2, "width": 32},
+        "heads": HEADS,
+        "train": {
+            "epochs": 4,
+            "batch_size": 16,
+            "learning_rate": 5e-3,
+            "precision": "fp32",
+            **sections.pop("train", {}),
+        },
+        **sections,
+    }
+    material = prepare_run(resolve_config(mapping), tmp_path)
+    model = build_model(material.config, material.tasks, material.facts)
+    feed = _build_feed(material, model, CPU, torch.float32, lambda event: None, should_stop)
+    return model, feed, train(model, feed, material.tasks, material.config, CPU, torch.float32, should_stop)
+
+
+def finish(events):
+    seen = []
+    while True:
+        try:
+            seen.append(next(events))
+        except StopIteration as end:
+            return seen, end.value
+
+
+@pytest.mark.parametrize("tuning", [{}, {"tuning": "lora", "layers": 2}, {"tuning": "full"}])
+def test_every_head_learns(backbone, commands, tmp_path, tuning):
+    settings = {"epochs": 12, "backbone_learning_rate": 1e-3}
+    _, _, events = start(backbone, commands, tmp_path, backbone=tuning, train=settings)
+    seen, outcome = finish(events)
+    assert outcome.reason == "finished"
+    epochs = [event["validation"] for event in seen if event["kind"] == "epoch"]
+    assert set(epochs[0]) == {"intent@0", "intent@2", "slots@2", "topics@2", "score@2"}
+    assert epochs[-1]["intent@2"]["accuracy"] > 0.9
+    assert epochs[-1]["slots@2"]["entity_f1"] > 0.9
+    assert epochs[-1]["topics@2"]["micro_f1"] > 0.8
+    assert epochs[-1]["score@2"]["loss"] < epochs[0]["score@2"]["loss"]
+    steps = [event for event in seen if event["kind"] == "step"]
+    assert set(steps[0]["losses"]) == set(epochs[0])
+    assert steps[-1]["loss"] < steps[0]["loss"]
+
+
+def test_same_seed_same_numbers_other_seed_others(backbone, commands, tmp_path):
+    def losses(seed):
+        _, _, events = start(backbone, commands, tmp_path, train={"seed": seed, "epochs": 2})
+        return [event["loss"] for event in finish(events)[0] if event["kind"] == "step"]
+
+    assert losses(1) == losses(1)
+    assert losses(1) != losses(2)
+
+
+def test_stop_keeps_what_there_is(backbone, commands, tmp_path):
+    calls = itertools.count()
+    model, _, events = start(backbone, commands, tmp_path, should_stop=lambda: next(calls) > 12)
+    seen, outcome = finish(events)
+    assert outcome.reason == "stopped"
+    assert outcome.best_epoch >= 1
+    assert sum(event["kind"] == "epoch" for event in seen) < 4
+
+
+def test_best_weights_come_back(backbone, commands, tmp_path):
+    from chain_core.training.evaluate import choose_score, compute_answers, compute_scores
+
+    model, feed, events = start(backbone, commands, tmp_path, train={"epochs": 5, "learning_rate": 0.05})
+    seen, outcome = finish(events)
+    best = next(event for event in seen if event["kind"] == "epoch" and event["epoch"] == outcome.best_epoch)
+    tasks = tuple({head.task.name: head.task for head in model.chain.heads}.values())
+    answers = compute_answers(model, feed, feed.splits["validation"], CPU, torch.float32)
+    assert choose_score(compute_scores(answers, tasks, feed.gold), "mean") == best["score"]
+    assert best["score"] == max(event["score"] for event in seen if event["kind"] == "epoch")
+
+
+def test_early_stopping(backbone, commands, tmp_path):
+    _, _, events = start(backbone, commands, tmp_path, train={"epochs": 60, "patience": 2, "metric": "intent/accuracy"})
+    seen, outcome = finish(events)
+    assert outcome.reason == "early"
+    assert seen[-1]["epoch"] == outcome.best_epoch + 2
+
+
+def test_unknown_metric_names_the_known_ones(backbone, commands, tmp_path):
+    _, _, events = start(backbone, commands, tmp_path, train={"metric": "slots/f2"})
+    with pytest.raises(ConfigError, match="slots/entity_f1"):
+        finish(events)
+
+
+def test_diverging_loss_is_a_sentence(backbone, commands, tmp_path):
+    model, _, events = start(backbone, commands, tmp_path, train={"clip": None})
+    with torch.no_grad():
+        next(model.chain.cells[0].parameters()).fill_(float("nan"))
+    with pytest.raises(ConfigError) as caught:
+        finish(events)
+    assert caught.value.path == "train.learning_rate"
+
+
+def test_nothing_labelled(backbone, commands, tmp_path):
+    _, feed, events = start(backbone, commands, tmp_path)
+    for values in feed.labels.values():
+        array = values[0] if isinstance(values, tuple) else values
+        if isinstance(values, tuple):
+            values[1][:] = 0
+        elif array.dtype.kind == "f":
+            array[:] = np.nan
+        else:
+            array[:] = -1
+    with pytest.raises(DataError) as caught:
+        finish(events)
+    assert caught.value.code == "nothing_labelled"
+
+
+def test_total_is_the_weighted_sum(backbone):
+    heads = {
+        "a": {"kind": "classification", "column": "a", "depths": [1, "last"], "depth_weights": [0.5, 2], "weight": 3}
+    }
+    config = resolve_config({"data": {"train": "x"}, "heads": heads, "chain": {"depth": 2}})
+    total = compute_total({("a", 1): torch.tensor(1.0), ("a", 2): torch.tensor(10.0)}, config)
+    assert total.item() == 3 * (0.5 * 1 + 2 * 10)
+
+
+def test_batches_hold_every_row_once_and_rows_of_like_length():
+    lengths = np.random.default_rng(0).integers(1, 50, 1000)
+    batches = sample_batches(lengths, np.arange(1000), 32, np.random.default_rng(1))
+    assert sorted(np.concatenate(batches).tolist()) == list(range(1000))
+    assert np.mean([np.ptp(lengths[batch]) for batch in batches]) < 5
+    again = sample_batches(lengths, np.arange(1000), 32, np.random.default_rng(1))
+    assert all(np.array_equal(first, second) for first, second in zip(batches, again, strict=True))
+
+
+def test_labelled_rows_have_at_least_one_label():
+    labels = {
+        "a": np.array([-1, 2, -1, -1]),
+        "b": np.array([[np.nan], [np.nan], [1.0], [np.nan]]),
+        "c": (np.array([1, 1]), np.array([0, 0, 0, 0, 0])),
+    }
+    assert choose_labelled(labels, np.arange(4)).tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("schedule", ["linear", "cosine", "constant"])
+def test_rates(schedule):
+    config = TrainConfig(schedule=schedule, warmup=0.1)
+    rates = [compute_rate(config, step, 100) for step in range(100)]
+    assert rates[:10] == pytest.approx([0.1 * (step + 1) for step in range(10)])
+    assert max(rates) == 1
+    assert all(rate > 0 for rate in rates)
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+
+
+def test_only_matrices_decay_and_the_backbone_has_its_own_rate(backbone, commands, tmp_path):
+    model, _, _ = start(backbone, commands, tmp_path, backbone={"tuning": "lora"})
+    groups = build_optimiser(
+        model, TrainConfig(learning_rate=1.0, backbone_learning_rate=0.5, weight_decay=0.1)
+    ).param_groups
+    trained = sum(p.requires_grad for p in model.parameters())
+    assert sum(len(group["params"]) for group in groups) == trained
+    for group in groups:
+        assert {p.ndim > 1 for p in group["params"]} == {group["weight_decay"] > 0}
+    assert {group["lr"] for group in groups} == {1.0, 0.5}
