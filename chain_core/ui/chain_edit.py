@@ -53,17 +53,19 @@ def get_value(mapping: Any, path: Path, default: Any = None) -> Any:
 
 def set_value(draft: Draft, path: Path, value: Any) -> dict[str, Any]:
     """The draft with one value set; what stands in the way is replaced by mappings."""
-    changed = copy.deepcopy(dict(draft))
-    target: Any = changed
-    for part in path[:-1]:
-        if isinstance(target, list) and isinstance(part, int):
-            if not isinstance(target[part], dict | list):
-                target[part] = {}
-        elif not isinstance(target.get(part), dict | list):
-            target[part] = {}
-        target = target[part]
-    target[path[-1]] = value
-    return changed
+    return _set_inside(dict(draft), path, value)
+
+
+def _set_inside(container: Any, path: Path, value: Any) -> Any:
+    """A copy of the mapping or list at hand with the value in it."""
+    part, rest = path[0], path[1:]
+    if isinstance(part, int) and isinstance(container, list) and part < len(container):
+        filled = list(container)
+        filled[part] = _set_inside(filled[part], rest, value) if rest else value
+        return filled
+    mapping = dict(container) if isinstance(container, Mapping) else {}
+    mapping[part] = _set_inside(mapping.get(part), rest, value) if rest else value
+    return mapping
 
 
 def choose_preset(draft: Draft, preset: str) -> dict[str, Any]:
@@ -105,6 +107,8 @@ def fit_depth(draft: Draft, depth: int) -> dict[str, Any]:
     for head in heads.values() if isinstance(heads, dict) else ():
         if isinstance(head, dict) and isinstance(head.get("depths"), list):
             kept = [position for position in head["depths"] if _is_within(position, depth)]
+            if "last" in kept:  # the same place under two names is a problem
+                kept = [position for position in kept if position != depth]
             if kept != head["depths"]:
                 head.pop("depth_weights", None)
             head["depths"] = kept or ["last"]

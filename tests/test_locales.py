@@ -1,0 +1,163 @@
+"""The two catalogues: the same keys, the same fields, every key that the code uses and none that it does not."""
+
+from __future__ import annotations
+
+import ast
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from chain_core.messages import LANGUAGES, load_catalogue
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCES = [ROOT / "app.py", *(ROOT / "pages").glob("*.py"), *(ROOT / "chain_core").rglob("*.py")]
+FIELD = re.compile(r"\{(\w+)(?:\|([^|{}]*)\|([^|{}]*))?\}")
+KEY = re.compile(r"[a-z]+\.[a-z0-9_.@-]+")
+ERRORS = {"ChainError", "ConfigError", "DataError", "BackboneError", "RunError", "ResourceError", "_build_problem"}
+NOTES = {"build_note"}
+CHINESE = re.compile(r"[\u4e00-\u9fff]")
+SAME_IN_BOTH = re.compile(
+    r"^[\W\d]*(YAML|LoRA( alpha)?|fp32|bf16|owner/model|/path/to/model|CSV|Parquet|HTML|JSON|GPU|F1|R²|[\W\d]*)\W*$"
+)
+
+
+@cache
+def list_strings() -> tuple[frozenset[str], tuple[re.Pattern[str], ...]]:
+    """All string literals of the code, and f-strings as patterns whose fields match anything."""
+    plain: set[str] = set()
+    patterns: set[str] = set()
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                plain.add(node.value)
+            elif isinstance(node, ast.JoinedStr):
+                parts = [
+                    re.escape(part.value) if isinstance(part, ast.Constant) else r"[\w.@-]+" for part in node.values
+                ]
+                patterns.add("".join(str(part) for part in parts))
+    return frozenset(plain), tuple(re.compile(pattern) for pattern in sorted(patterns) if "\\." in pattern)
+
+
+@cache
+def list_codes(names: frozenset[str]) -> dict[str, str]:
+    """Code -> file, of every literal first argument of a call to one of `names`."""
+    found: dict[str, str] = {}
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and node.args and _name(node.func) in names:
+                for code in _list_choices(node.args[0]):
+                    found[code] = str(path.relative_to(ROOT))
+    return found
+
+
+def _list_choices(node: ast.expr) -> list[str]:
+    """The literal values of `"a"` and of `"a" if … else "b"`."""
+    if isinstance(node, ast.IfExp):
+        return [*_list_choices(node.body), *_list_choices(node.orelse)]
+    return [node.value] if isinstance(node, ast.Constant) and isinstance(node.value, str) else []
+
+
+def _name(node: ast.expr) -> str:
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+
+
+def test_both_languages_have_the_same_keys() -> None:
+    first, second = (set(load_catalogue(language)) for language in LANGUAGES)
+    assert first ^ second == set()
+
+
+@pytest.mark.parametrize("key", sorted(load_catalogue("en")))
+def test_both_languages_fill_the_same_fields(key: str) -> None:
+    fields = {language: {match[0] for match in FIELD.findall(load_catalogue(language)[key])} for language in LANGUAGES}
+    chosen = {match[0] for match in FIELD.findall(load_catalogue("en")[key]) if match[1] or match[2]}
+    # A number that English only chooses a plural by, Chinese may leave out.
+    assert fields["zh"] <= fields["en"]
+    assert fields["en"] - fields["zh"] <= chosen
+
+
+def test_chinese_is_chinese() -> None:
+    english = load_catalogue("en")
+    left = [
+        key
+        for key, sentence in load_catalogue("zh").items()
+        if not CHINESE.search(sentence) and not SAME_IN_BOTH.match(FIELD.sub("", sentence)) and sentence == english[key]
+    ]
+    assert left == []
+
+
+def test_every_sentence_is_finished() -> None:
+    for language in LANGUAGES:
+        for key, sentence in load_catalogue(language).items():
+            assert sentence == sentence.strip() != "", key
+            if key.startswith(("errors.", "notes.")):
+                assert sentence[-1] in ".。!?？！…)）:：}", (language, key)
+
+
+def test_every_error_has_its_sentence() -> None:
+    codes = list_codes(frozenset(ERRORS))
+    assert {code: path for code, path in codes.items() if f"errors.{code}" not in load_catalogue("en")} == {}
+
+
+def test_every_note_has_its_sentence() -> None:
+    codes = list_codes(frozenset(NOTES))
+    assert {code: path for code, path in codes.items() if f"notes.{code}" not in load_catalogue("en")} == {}
+
+
+def test_every_key_that_the_code_names_exists() -> None:
+    catalogue = load_catalogue("en")
+    missing = []
+    for path in SOURCES:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            if not (isinstance(node, ast.Call) and _name(node.func) in ("t", "render", "translate") and node.args):
+                continue
+            key = node.args[0]
+            missing += [(path.name, choice) for choice in _list_choices(key) if choice not in catalogue]
+            if isinstance(key, ast.JoinedStr):
+                parts = [re.escape(part.value) if isinstance(part, ast.Constant) else ".+" for part in key.values]
+                pattern = re.compile("".join(str(part) for part in parts))
+                if not any(pattern.fullmatch(known) for known in catalogue):
+                    missing.append((path.name, pattern.pattern))
+        missing += [(path.name, key) for key in _list_keys_passed_on(tree, path) if key not in catalogue]
+    assert missing == []
+
+
+def _list_keys_passed_on(tree: ast.AST, path: Path) -> list[str]:
+    """Literals of the Chain page, whose fields take keys, that look like one and are no widget's own key."""
+    if not path.name.startswith("chain_"):
+        return []
+    sections = {"chain", "shell"}
+    inside = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in ast.walk(node)}
+    others = {
+        id(keyword.value) for node in ast.walk(tree) if isinstance(node, ast.Call)
+        for keyword in node.keywords if keyword.arg in ("prefix", "key", "file_name")
+    }  # fmt: skip
+    return [
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and id(node) not in inside | others
+        and KEY.fullmatch(node.value)
+        and node.value.split(".")[0] in sections
+        and not node.value.endswith((".yaml", ".css", ".py", ".csv", ".html", ".parquet"))
+    ]
+
+
+def test_no_key_is_left_over() -> None:
+    """A key is used where the code holds it, its prefix with an underscore, its code, or an f-string that fits it."""
+    plain, patterns = list_strings()
+    unused = []
+    for key in load_catalogue("en"):
+        section, _, rest = key.partition(".")
+        if key in plain or any(pattern.fullmatch(key) for pattern in patterns):
+            continue
+        if section in ("errors", "notes") and rest in plain:
+            continue
+        heads = [key[:index] for index, character in enumerate(key) if character in "_."]
+        if any(head in plain and "." in head for head in heads):
+            continue
+        unused.append(key)
+    assert unused == []

@@ -1,0 +1,122 @@
+"""The drawing: everything of the plan is in it, nothing of a name is ever markup."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chain_core.config import resolve_config
+from chain_core.messages import render
+from chain_core.modeling.catalogue import read_facts
+from chain_core.modeling.plan import compute_plan
+from chain_core.modeling.shapes import read_shapes
+from chain_core.ui.chain_drawing import build_drawing, format_count
+
+HEADS = {
+    "intent": {"kind": "classification", "column": "x", "depths": [0, "last"]},
+    "slots": {"kind": "tagging", "column": "y"},
+}
+
+
+def draw(language: str = "en", **sections) -> ElementTree.Element:
+    config = resolve_config({"data": {"train": "t"}, "input": {"tokens": "w"}, "heads": HEADS, **sections})
+    facts = read_facts("minilm-l6")
+    plan = compute_plan(config, facts, read_shapes(facts.folder, 6), dict.fromkeys(config.heads or {}, 7))
+
+    def translate(key: str, **params: object) -> str:
+        return render(key, language, **params)
+
+    text = build_drawing(config, plan, translate)
+    assert "\n" not in text, "a blank line would end the block of HTML"
+    return ElementTree.fromstring(text)
+
+
+def list_texts(drawing: ElementTree.Element) -> list[str]:
+    return ["".join(element.itertext()) for element in drawing.iter("text")]
+
+
+def count(drawing: ElementTree.Element, tag: str, kind: str) -> int:
+    return sum(kind in element.get("class", "").split() for element in drawing.iter(tag))
+
+
+@pytest.mark.parametrize("depth", [0, 1, 3, 6, 12])
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_every_part_is_drawn(depth: int, language: str) -> None:
+    heads = {**HEADS, "intent": {**HEADS["intent"], "depths": sorted({0, depth})}}
+    drawing = draw(language, chain={"depth": depth}, heads=heads)
+    texts = list_texts(drawing)
+    assert sum(text == "intent" for text in texts) == (1 if depth == 0 else 2)
+    assert sum(text == "slots" for text in texts) == 1
+    assert any("B × T × 384" in text for text in texts)
+    assert sum(text == render("chain.link_attention", language) for text in texts) == depth
+    taps_and_bottom = depth + (1 if depth else 0) + (2 if depth == 0 else 1)
+    assert count(drawing, "path", "cd-tap") == taps_and_bottom
+    assert not [text for text in texts if text.startswith("chain.")]
+
+
+def test_taps_and_tuned_layers_show() -> None:
+    drawing = draw(chain={"depth": 2, "taps": [1, 6], "links": [{"strategy": "freeze"}, {}]},
+                   backbone={"tuning": "lora", "layers": 2})  # fmt: skip
+    assert count(drawing, "rect", "cd-read") == 2
+    trained = count(drawing, "rect", "cd-trained")
+    assert trained == 2 + 1 + 1 + 1, "two layers, one link, the lexical tap, the legend"
+
+
+def test_all_stays_inside_the_picture() -> None:
+    heads = {f"head{index}": {**HEADS["intent"], "depths": [0, 6, 12]} for index in range(6)}
+    svg = draw(chain={"depth": 12}, heads=heads).find("svg")
+    assert svg is not None
+    _, _, width, height = map(float, svg.get("viewBox", "").split())
+    for box in svg.iter("rect"):
+        x, y, w, h = (float(box.get(name, "")) for name in ("x", "y", "width", "height"))
+        assert 0 <= x <= x + w <= width
+        assert 0 <= y <= y + h <= height
+
+
+def test_boxes_of_one_column_do_not_overlap() -> None:
+    heads = {f"head{index}": {**HEADS["intent"], "depths": [0, 1, 2]} for index in range(6)}
+    drawing = draw(chain={"depth": 2}, heads=heads)
+    tops = sorted(float(box.get("y", "")) for box in drawing.iter("rect") if box.get("class") == "cd-head")[:-1]
+    assert len(tops) == 18
+    assert all(after - before >= 42 for before, after in pairwise(tops))
+
+
+EVIL = ["<script>alert(1)</script>", "a&b", '"quoted"', "<b>", ":material/home:", "$x$", "*bold*", "链尾"]
+
+
+@pytest.mark.parametrize("name", EVIL)
+def test_names_are_text(name: str) -> None:
+    name = re.sub(r"[\s/@:|]", "_", name)
+    drawing = draw(heads={name: HEADS["intent"]})
+    assert name[:20] in "".join(list_texts(drawing))
+    assert {element.tag for element in drawing.iter()} <= {
+        "div", "svg", "defs", "marker", "path", "rect", "title", "text",
+    }  # fmt: skip
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.text(st.characters(blacklist_categories=["Cs", "Cc"]), min_size=1, max_size=40))
+def test_any_backbone_name_is_text(name: str) -> None:
+    assert draw(backbone={"name": name}) is not None
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (0, "0"),
+        (999, "999"),
+        (1000, "1.00K"),
+        (12345, "12.3K"),
+        (999_400, "999K"),
+        (999_949, "1.00M"),
+        (2_500_000, "2.50M"),
+        (3e9, "3.00G"),
+    ],
+)
+def test_counts_are_short(number: float, text: str) -> None:
+    assert format_count(number) == text

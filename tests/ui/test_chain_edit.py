@@ -1,0 +1,123 @@
+"""Changes to a draft: whatever it holds, the next one is what was asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chain_core.config import resolve_config
+from chain_core.presets import PRESETS
+from chain_core.ui import chain_edit
+from chain_core.ui.chain_links import apply_edits
+
+DRAFT = {
+    "data": {"train": "t"},
+    "chain": {"depth": 3, "links": [{"density": 0.1}, {"density": 0.2}, {"density": 0.3}], "taps": [1, 2, 3]},
+    "heads": {
+        "a": {"kind": "classification", "column": "x", "depths": [0, 1, 3], "depth_weights": [1, 2, 3]},
+        "b": {"kind": "regression", "column": "y"},
+    },
+    "train": {"metric": "a/accuracy", "epochs": 3},
+}
+
+
+def test_a_lower_depth_takes_links_taps_and_heads_along() -> None:
+    changed = chain_edit.set_depth(DRAFT, 1)
+    assert changed["chain"] == {"depth": 1, "links": [{"density": 0.1}], "taps": None}
+    assert changed["heads"]["a"] == {"kind": "classification", "column": "x", "depths": [0, 1]}
+    assert resolve_config(changed)
+    assert DRAFT["chain"]["depth"] == 3, "the given draft stays as it was"
+
+
+def test_a_greater_depth_repeats_the_last_link() -> None:
+    links = chain_edit.set_depth(DRAFT, 5)["chain"]["links"]
+    assert [link["density"] for link in links] == [0.1, 0.2, 0.3, 0.3, 0.3]
+
+
+def test_a_head_that_loses_all_its_depths_sits_at_the_last_link() -> None:
+    draft = {"chain": {"depth": 3}, "heads": {"a": {"kind": "tagging", "column": "x", "depths": [2, 3]}}}
+    assert chain_edit.set_depth(draft, 1)["heads"]["a"]["depths"] == ["last"]
+
+
+def test_a_place_is_never_named_twice() -> None:
+    draft = {**DRAFT, "heads": {"a": {"kind": "regression", "column": "x", "depths": [0, 1, "last"]}}}
+    for depth in (0, 1):
+        changed = chain_edit.set_depth(draft, depth)
+        assert resolve_config(changed).get_depths("a") == tuple(range(depth + 1))
+
+
+def test_a_preset_takes_effect_over_what_was_set_before() -> None:
+    for preset, defaults in PRESETS.items():
+        config = resolve_config(chain_edit.choose_preset({**DRAFT, "backbone": {"tuning": "full", "rank": 3}}, preset))
+        assert config.backbone.tuning == defaults["backbone"]["tuning"]
+        assert config.train.epochs == defaults["train"]["epochs"]
+        assert config.chain.depth == defaults["chain"]["depth"]
+        assert config.backbone.rank == 3, "what presets do not speak of stays"
+
+
+def test_links_spread_and_join() -> None:
+    draft = {"chain": {"depth": 2, "links": {"kind": "linear", "density": 0.5}}}
+    spread = chain_edit.spread_links(draft)
+    assert [link["kind"] for link in spread["chain"]["links"]] == ["linear", "linear"]
+    joined = chain_edit.join_links(spread)
+    assert joined["chain"]["links"]["density"] == 0.5
+    assert joined["chain"]["taps"] is None
+
+
+def test_the_last_depth_is_written_so_that_it_follows() -> None:
+    changed = chain_edit.set_head_depths(DRAFT, "a", [3, 0])
+    assert changed["heads"]["a"]["depths"] == [0, "last"]
+    assert "depth_weights" not in changed["heads"]["a"]
+    deeper = chain_edit.set_depth(changed, 5)
+    assert chain_edit.read_head_depths(deeper, deeper["heads"]["a"]) == [0, 5]
+
+
+def test_heads_come_go_and_change_names() -> None:
+    added = chain_edit.add_head(DRAFT, "tagging", "a")
+    assert list(added["heads"]) == ["a", "b", "a_2"]
+    renamed = chain_edit.rename_head(added, "a", "first")
+    assert list(renamed["heads"]) == ["first", "b", "a_2"]
+    assert renamed["train"]["metric"] == "first/accuracy"
+    assert chain_edit.rename_head(added, "a", "b") == added, "a taken name changes nothing"
+    removed = chain_edit.remove_head(DRAFT, "a")
+    assert list(removed["heads"]) == ["b"]
+    assert removed["train"]["metric"] == "mean"
+
+
+@given(st.text(min_size=1, max_size=90))
+def test_any_column_gives_a_head_a_valid_name(column: str) -> None:
+    draft = {"data": {"train": "t"}, "heads": {}}
+    assert resolve_config(chain_edit.add_head(chain_edit.add_head(draft, "regression", column), "regression", column))
+
+
+def test_table_edits_become_links_and_taps() -> None:
+    changed = apply_edits(DRAFT, {1: {"density": 0.9, "kind": "linear"}, 2: {"tap": 6}}, [2, 4, 5])
+    assert changed["chain"]["links"][1] == {"density": 0.9, "kind": "linear"}
+    assert changed["chain"]["taps"] == [2, 4, 6]
+    assert apply_edits(DRAFT, {0: {"tap": None}}, [2, 4, 5])["chain"]["taps"] is None
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 20) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+SECTION = st.dictionaries(st.sampled_from(["depth", "links", "taps", "metric", "tuning", "a"]), ANYTHING, max_size=4)
+DRAFTS = st.dictionaries(
+    st.sampled_from(["preset", "chain", "heads", "train", "backbone", "input"]), ANYTHING | SECTION, max_size=5
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(DRAFTS, st.integers(0, 12))
+def test_any_draft_can_be_shown_and_edited(draft: dict[str, Any], depth: int) -> None:
+    assert chain_edit.complete(draft)
+    assert 0 <= chain_edit.read_depth(draft) <= 12
+    assert chain_edit.read_depth(chain_edit.set_depth(draft, depth)) == depth
+    chain_edit.choose_preset(draft, "fast")
+    chain_edit.spread_links(draft)
+    chain_edit.join_links(draft)
+    changed = chain_edit.set_value(draft, ("train", "epochs"), 4)
+    assert chain_edit.get_value(changed, ("train", "epochs")) == 4
