@@ -34,10 +34,13 @@ def export_csv(predictions: Predictions, examples: pd.DataFrame) -> bytes:
     """
     columns = {}
     for name in map(str, examples):
-        head = name.partition(":")[2].partition("@")[0]
-        labels = head in predictions.heads and predictions.heads[head].kind == "multilabel"
-        write = _write_share if name.startswith("conf:") else _write_cell
-        columns[make_safe(name)] = [write(cell, "|" if labels else " ") for cell in examples[name]]
+        what, _, key = name.partition(":")
+        head = predictions.heads.get(key.partition("@")[0])
+        if head and head.kind == "regression" and what in ("conf", "wrong", "disagree"):
+            continue  # a number has no confidence and is never exactly right
+        write = _write_share if what == "conf" else _write_cell
+        joint = "|" if head and head.kind == "multilabel" else " "
+        columns[make_safe(name)] = [write(cell, joint) for cell in examples[name]]
     stream = io.StringIO(newline="")
     writer = csv.writer(stream, lineterminator="\r\n")
     writer.writerow(columns)

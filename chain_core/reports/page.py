@@ -40,8 +40,9 @@ body{font:15px/1.5 system-ui,"PingFang SC","Microsoft YaHei","Noto Sans CJK SC",
 h1,h2,h3{line-height:1.25;overflow-wrap:anywhere}h2{margin-top:2.5rem;border-bottom:1px solid #d5dbe1}
 .side{display:flex;flex-wrap:wrap;gap:1.5rem}.side>div{flex:1 1 420px;min-width:0}
 .scroll{overflow-x:auto}table{border-collapse:collapse;font-size:.9em;margin:.5rem 0}
-th,td{padding:.25rem .6rem;border-bottom:1px solid #e3e8ed;text-align:left;vertical-align:top;
- overflow-wrap:anywhere}td.n,th.n{text-align:right;white-space:nowrap}
+th,td{padding:.25rem .6rem;border-bottom:1px solid #e3e8ed;text-align:left;vertical-align:top}
+th{white-space:nowrap}td{overflow-wrap:anywhere;min-width:7rem}td.n,th.n{text-align:right;white-space:nowrap}
+td.n{min-width:0}td.tags{min-width:20rem}
 tr.sum td{color:#52606d;font-style:italic}td.wrong{background:#fbe3e1}td.text{min-width:16rem;max-width:32rem}
 .note{color:#52606d}
 """
@@ -49,7 +50,7 @@ tr.sum td{color:#52606d;font-style:italic}td.wrong{background:#fbe3e1}td.text{mi
 
 def render_page(predictions: Predictions, examples: pd.DataFrame, say: Say, *, language: str = "en") -> str:
     """The figures of all rows of a split, then `examples` (of `compute_examples`), MAX_EXAMPLES at most."""
-    title = f"{say('title')}: {predictions.run} · {say_split(predictions.split, say)}"
+    title = f"{say('title')} · {predictions.run} · {say_split(predictions.split, say)}"
     parts = [
         f"<!doctype html><html lang='{language}'><head><meta charset='utf-8'>"
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
@@ -92,7 +93,7 @@ def _render_overview(predictions: Predictions, say: Say) -> str:
 def _render_head(predictions: Predictions, head: str, say: Say) -> str:
     info = predictions.heads[head]
     parts = [f"<h2>{html.escape(head)}</h2>"]
-    if len(info.depths) > 1:
+    if len(info.depths) > 2:
         parts.append(_render_figure(build_depth_figure(compute_depth_frame(predictions, head), say)))
     classes = compute_class_depths(predictions, head)
     if len(classes):
@@ -160,7 +161,8 @@ def _render_examples(predictions: Predictions, examples: pd.DataFrame, say: Say)
     for head, info in predictions.heads.items():
         header += [f"{head} · {say('gold')}", *(f"{head} · {say('depth', depth=d)}" for d in info.depths)]
     rows = [_render_example(predictions, example, colours) for example in shown.to_dict("records")]
-    note = say("rows_shown", shown=len(shown), rows=len(examples))
+    some = len(shown) < len(examples)
+    note = say("rows_shown", shown=len(shown), rows=len(examples)) if some else say("rows", rows=len(examples))
     names = "".join(f"<th>{html.escape(name)}</th>" for name in header)
     return (
         f"<h2>{html.escape(say('examples'))}</h2><p class='note'>{html.escape(note)}</p>"
@@ -180,16 +182,17 @@ def _render_example(predictions: Predictions, example: dict, colours: dict[str, 
                 return render_spans(tokens, cell, colours[head], gold)
             return html.escape(format_cell(kind, cell))
 
-        cells.append(f"<td>{render(gold)}</td>")
+        tags = " tags" if info.kind == "tagging" else ""
+        cells.append(f"<td class='{tags}'>{render(gold)}</td>")
         for depth in info.depths:
             key = f"{head}@{depth}"
             confidence = example[f"conf:{key}"]
             sure = f" <span class=note>{confidence:.0%}</span>" if confidence == confidence else ""
             if info.kind == "regression":
-                residual = example[f"residual:{key}"]
-                sure = f" <span class=note>({format_residual(residual)})</span>"
-            kind = " class=wrong" if example[f"wrong:{key}"] else ""
-            cells.append(f"<td{kind}>{render(example[f'pred:{key}'], gold)}{sure}</td>")
+                distance = format_residual(example[f"residual:{key}"])
+                sure = "" if distance == MISSING else f" <span class=note>({distance})</span>"
+            wrong = "wrong" if example[f"wrong:{key}"] else ""
+            cells.append(f"<td class='{wrong}{tags}'>{render(example[f'pred:{key}'], gold)}{sure}</td>")
     return f"<tr>{''.join(cells)}</tr>"
 
 

@@ -60,6 +60,7 @@ def test_csv_holds_every_head_and_depth(predictions, examples):
     assert len(rows) == 24
     assert rows[2]["text"].startswith("'=1+1")
     assert {"pred:intent@0", "conf:intent@3", "wrong:slots@1", "disagree:intent", "residual:price@3"} < set(rows[0])
+    assert not {"wrong:price@3", "conf:price@3", "disagree:price"} & set(rows[0])
     assert set(rows[0]["conf:intent@3"]) <= set("0123456789.")
     labelled = next(i for i, cell in enumerate(examples["gold:topics"]) if cell and len(cell) > 1)
     assert "|" in rows[labelled]["gold:topics"]
