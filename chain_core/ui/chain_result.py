@@ -70,7 +70,8 @@ def show_train(inspection: Inspection, waiting: bool) -> None:
         first = problems[0].error.text(get_language())
         st.caption(f":material/block: {t('chain.train_off', reason=escape_markdown(first))}")
     off = waiting or bool(problems) or inspection.config is None
-    if st.button(t("chain.train"), type="primary", icon=":material/play_arrow:", disabled=off, width="stretch"):
+    label, icon = t("chain.train"), ":material/play_arrow:"
+    if st.button(label, type="primary", icon=icon, disabled=off, width="stretch", key="chain_train"):
         assert inspection.config is not None
         try:
             run_id = get_supervisor().submit(inspection.config, get_home())

@@ -232,7 +232,8 @@ def _pick_metric() -> None:
     path = ("train", "metric")
     key, value = build_key(path), read(path)
     options = ["mean"]
-    for name, head in (read(("heads",)) or {}).items():
+    heads = read(("heads",))
+    for name, head in heads.items() if isinstance(heads, dict) else ():
         if isinstance(head, dict):
             options += [f"{name}/{metric}" for metric in METRICS.get(str(head.get("kind")), ())]
     if value not in options:
