@@ -86,6 +86,10 @@ class Chain(nn.Module):
             states[index + 1] = state
         return states
 
+    def get_tasks(self) -> dict[str, Task]:
+        """Head name -> its task."""
+        return {name: self.get_head(name, position).task for name, position in self.keys}
+
     def get_head(self, task: str, position: int) -> Head:
         """The head of one task at one depth."""
         return self.heads[self.keys.index((task, position))]  # type: ignore[return-value]

@@ -84,12 +84,14 @@ class PooledHead(Head):
 class ClassificationHead(PooledHead):
     """One of K labels; labels (B,) int64, -1 where missing."""
 
+    class_weights: Tensor
+
     def __init__(self, task: Task, config: HeadConfig, width: int, *, positions: bool) -> None:
         super().__init__(task, config, width, positions=positions)
         self.register_buffer("class_weights", torch.ones(len(task.label_space)))
 
     def compute_loss(self, logits: Tensor, labels: Tensor, batch: Batch) -> Tensor:
-        return mean_cross_entropy(logits, labels, self.class_weights, self.smoothing)  # type: ignore[arg-type]
+        return mean_cross_entropy(logits, labels, self.class_weights, self.smoothing)
 
     def decode(self, logits: Tensor, batch: Batch) -> Decoded:
         probabilities = logits.softmax(1)
@@ -101,6 +103,8 @@ class ClassificationHead(PooledHead):
 class MultilabelHead(PooledHead):
     """Any of K labels; labels (B, K) float32, rows of NaN where missing."""
 
+    class_weights: Tensor
+
     def __init__(self, task: Task, config: HeadConfig, width: int, *, positions: bool) -> None:
         super().__init__(task, config, width, positions=positions)
         self.register_buffer("class_weights", torch.ones(len(task.label_space)))
@@ -110,7 +114,7 @@ class MultilabelHead(PooledHead):
         if not known.any():
             return logits.sum() * 0
         targets = labels[known] * (1 - self.smoothing) + 0.5 * self.smoothing
-        return F.binary_cross_entropy_with_logits(logits[known], targets, pos_weight=self.class_weights)  # type: ignore[arg-type]
+        return F.binary_cross_entropy_with_logits(logits[known], targets, pos_weight=self.class_weights)
 
     def decode(self, logits: Tensor, batch: Batch) -> Decoded:
         probabilities = logits.sigmoid()
@@ -121,6 +125,9 @@ class MultilabelHead(PooledHead):
 @HEADS.register("regression")
 class RegressionHead(PooledHead):
     """A number; labels (B,) float32, NaN where missing. Learned in units of the train rows' standard deviation."""
+
+    mean: Tensor
+    deviation: Tensor
 
     def __init__(self, task: Task, config: HeadConfig, width: int, *, positions: bool) -> None:
         super().__init__(task, config, width, positions=positions)
@@ -142,6 +149,8 @@ class RegressionHead(PooledHead):
 class TaggingHead(Head):
     """A tag for each word, read at its first piece; labels (B, W) int64, -1 where missing. BIO-valid decoding."""
 
+    class_weights: Tensor
+
     def __init__(self, task: Task, config: HeadConfig, width: int, *, positions: bool) -> None:
         super().__init__(task, config, width, positions=positions)
         self.out = nn.Linear(width, len(task.label_space))
@@ -160,7 +169,7 @@ class TaggingHead(Head):
         assert batch.word_mask is not None
         known = labels[:, :width].masked_fill(~batch.word_mask[:, :width], -1)
         return mean_cross_entropy(
-            logits[:, :width].flatten(0, 1), known.flatten(), self.class_weights, self.smoothing  # type: ignore[arg-type]
+            logits[:, :width].flatten(0, 1), known.flatten(), self.class_weights, self.smoothing
         )  # fmt: skip
 
     def decode(self, logits: Tensor, batch: Batch) -> Decoded:
@@ -194,8 +203,8 @@ def fit_head(head: Head, config: HeadConfig, labels: np.ndarray) -> None:
     if isinstance(head, RegressionHead):
         known = labels[~np.isnan(labels)]
         deviation = float(known.std()) if len(known) else 1.0
-        head.mean.fill_(float(known.mean()) if len(known) else 0.0)  # type: ignore[operator]
-        head.deviation.fill_(deviation or 1.0)  # type: ignore[operator]
+        head.mean.fill_(float(known.mean()) if len(known) else 0.0)
+        head.deviation.fill_(deviation or 1.0)
     elif config.class_weights == "balanced":
         if isinstance(head, MultilabelHead):
             known = labels[~np.isnan(labels[:, 0])]
@@ -204,4 +213,4 @@ def fit_head(head: Head, config: HeadConfig, labels: np.ndarray) -> None:
         else:
             counts = np.bincount(labels[labels >= 0], minlength=len(head.task.label_space))
             weights = np.where(counts > 0, counts.sum() / (len(counts) * np.maximum(counts, 1)), 1.0)
-        head.class_weights.copy_(torch.from_numpy(weights))  # type: ignore[operator]
+        head.class_weights.copy_(torch.from_numpy(weights))

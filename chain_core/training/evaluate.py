@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,7 @@ from chain_core.data.schema import Task
 from chain_core.modeling.device import autocast
 from chain_core.modeling.heads import Decoded
 from chain_core.modeling.model import ChainModel
-from chain_core.reports.metrics import LOWER_IS_BETTER, compute_metrics
+from chain_core.reports.metrics import LOWER_IS_BETTER, compute_metrics, compute_right, is_missing
 from chain_core.training.feed import Feed
 
 Key = tuple[str, int]
@@ -47,7 +47,7 @@ def compute_answers(
     """Predictions for the rows, and, with `labelled`, each head's mean loss over the rows that have its label."""
     model.eval()
     place = {int(row): index for index, row in enumerate(rows)}
-    tasks = {head.task.name: head.task for head in model.chain.heads}  # type: ignore[union-attr]
+    tasks = model.chain.get_tasks()
     answers = Answers(rows)
     sums: dict[Key, list[float]] = {key: [0.0, 0.0] for key in model.chain.keys}
     for key in model.chain.keys:
@@ -112,14 +112,34 @@ def compute_scores(answers: Answers, tasks: Sequence[Task], gold: Mapping[str, A
     return scores
 
 
-def choose_score(scores: Mapping[Key, Mapping[str, float]], metric: str) -> float | None:
+def compute_joint_score(answers: Answers, tasks: Sequence[Task], gold: Mapping[str, Any]) -> float | None:
+    """The share of fully labelled rows on which every head but regression is right at its deepest depth."""
+    deepest = find_deepest(answers.values)
+    right = labelled = np.ones(len(answers.rows), bool)
+    for task in tasks:
+        if task.kind != "regression":
+            cells = gold[task.name].take(answers.rows).to_pylist()
+            labelled = labelled & np.array([not is_missing(cell) for cell in cells], bool)
+            right = right & compute_right(task.kind, cells, answers.values[task.name, deepest[task.name]])
+    return float(right[labelled].mean()) if labelled.any() else None
+
+
+def find_deepest(keys: Iterable[Key]) -> dict[str, int]:
+    """Head -> its deepest depth."""
+    deepest: dict[str, int] = {}
+    for head, depth in keys:
+        deepest[head] = max(depth, deepest.get(head, 0))
+    return deepest
+
+
+def choose_score(scores: Mapping[Key, Mapping[str, float]], joint: float | None, metric: str) -> float | None:
     """The number that selects the best weights, greater is better; None where no row was labelled.
 
-    `mean`: the mean of each head's first metric at its deepest depth, `head/metric`: that one.
+    `mean`: the mean of each head's first metric at its deepest depth; `head/metric`: that one; `joint/exact_match`.
     """
-    deepest: dict[str, int] = {}
-    for head, depth in scores:
-        deepest[head] = max(depth, deepest.get(head, 0))
+    if metric == "joint/exact_match":
+        return joint
+    deepest = find_deepest(scores)
     if metric == "mean":
         firsts = [
             next((value for name, value in scores[key].items() if name != "loss"), None) for key in deepest.items()

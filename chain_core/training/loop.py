@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from chain_core.errors import ConfigError, DataError
 from chain_core.modeling.device import autocast
 from chain_core.modeling.heads import fit_head
 from chain_core.modeling.model import ChainModel
-from chain_core.training.evaluate import Key, choose_score, compute_answers, compute_scores
+from chain_core.training.evaluate import Key, choose_score, compute_answers, compute_joint_score, compute_scores
 from chain_core.training.feed import Feed, choose_labelled, sample_batches
 from chain_core.training.optimiser import build_optimiser, build_schedule
 
@@ -42,7 +42,7 @@ def train(
     device: torch.device,
     dtype: torch.dtype,
     should_stop: Callable[[], bool],
-) -> Iterator[dict[str, Any]]:
+) -> Generator[dict[str, Any], None, Outcome]:
     """Train the model; yields step and epoch events, returns an Outcome."""
     started = time.perf_counter()
     settings = config.train
@@ -160,10 +160,12 @@ def _describe_step(step, steps, epochs, losses, rate, rows, before) -> dict[str,
 
 def _finish_epoch(model, feed, tasks, config, device, dtype, epoch, step, best) -> dict[str, Any]:
     scores: dict[Key, dict[str, float]] = {}
+    joint = None
     if len(feed.splits["validation"]):
         answers = compute_answers(model, feed, feed.splits["validation"], device, dtype)
         scores = compute_scores(answers, tasks, feed.gold)
-    score = choose_score(scores, config.train.metric)
+        joint = compute_joint_score(answers, tasks, feed.gold)
+    score = choose_score(scores, joint, config.train.metric)
     if score is None and scores and config.train.metric != "mean" and epoch == 1:
         known = sorted({f"{head}/{name}" for (head, _), values in scores.items() for name in values})
         raise ConfigError("metric_unknown_name", path="train.metric", given=config.train.metric, known=", ".join(known))
@@ -173,6 +175,7 @@ def _finish_epoch(model, feed, tasks, config, device, dtype, epoch, step, best) 
         "epochs": config.train.epochs,
         "step": step,
         "validation": {f"{head}@{depth}": values for (head, depth), values in scores.items()},
+        "joint": joint,
         "score": score,
         "best": best.offer(model, score, epoch),
     }
