@@ -15,6 +15,7 @@ runs = guard(lambda: get_store().list_runs(LISTED, ("finished", "stopped")))
 runs = [run for run in runs if run.has_report]
 if not runs:
     show_empty("predict", "home")
+guard(get_supervisor).warm()
 run = choose_finished_run(runs)
 asked = ask_rows(guard(lambda: load_run_config(run)))
 if asked:

@@ -85,9 +85,7 @@ class Store:
     def claim_run(self, worker: Mapping[str, Any]) -> Run | None:
         """The oldest queued run, now running and `worker`'s; None where nothing waits. No two callers get the
         same run."""
-        waiting = (
-            select(RUNS.c.id).where(RUNS.c.state == "queued").order_by(RUNS.c.created, RUNS.c.id).limit(1)
-        )
+        waiting = select(RUNS.c.id).where(RUNS.c.state == "queued").order_by(RUNS.c.created, RUNS.c.id).limit(1)
         with self._reading() as connection:
             if connection.scalar(waiting) is None:
                 return None  # without asking for the write lock
@@ -133,9 +131,7 @@ class Store:
 
     # ---- events and curves
 
-    def append_events(
-        self, run_id: str, events: Sequence[Mapping[str, Any]], first: int | None = None
-    ) -> int:
+    def append_events(self, run_id: str, events: Sequence[Mapping[str, Any]], first: int | None = None) -> int:
         """Append events and their points; the number of the next event.
 
         Events are numbered from 1. A writer that passes its own number for `first` may send the same events

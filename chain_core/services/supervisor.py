@@ -76,6 +76,11 @@ class Supervisor:
         """Ask a run to stop with the best weights so far, or take it out of the queue; its new state."""
         return self._store.request_stop(run_id)
 
+    def warm(self) -> None:
+        """Start the process that predicts, without waiting for it: somebody is about to ask."""
+        if os.environ.get("CHAIN_WORKER") != "off":
+            self._predictor.start()
+
     def predict(
         self, run_id: str, rows: list[dict[str, Any]], timeout: float = PREDICT_SECONDS
     ) -> list[dict[str, Any]]:

@@ -15,18 +15,20 @@ import logging
 import os
 import queue
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TextIO
 
+from chain_core.config import resolve_config
 from chain_core.errors import ChainError
 from chain_core.services.jobs import EXECUTOR, PREDICTOR, Jobs, find_function
 from chain_core.services.machine import measure_machine, save_machine
 from chain_core.services.store import Store
 
 NICENESS = {"trainer": 15, "predictor": 0}
-WARM_BACKBONE = "minilm-l6"
 log = logging.getLogger("worker")
 
 
@@ -44,7 +46,7 @@ def main() -> None:
     threading.Thread(target=read_commands, args=(commands,), daemon=True).start()
     store = Store(arguments.store)
     if not os.environ.get("CHAIN_EXECUTOR"):
-        warm_up(store, arguments.role)
+        warm_up(store, arguments.role, is_wanted=lambda: not commands.empty())
     send(answers, {"ready": True, "pid": os.getpid()})
     serve(Jobs(store).answer, commands, answers)
 
@@ -89,23 +91,52 @@ def send(answers: TextIO, message: dict[str, Any]) -> None:
     answers.flush()
 
 
-def warm_up(store: Store, role: str) -> None:
-    """Import and load what the first command would wait for. A failure here is that command's to explain."""
+def warm_up(store: Store, role: str, is_wanted: Callable[[], bool]) -> None:
+    """Import, load and try out what the first command would wait for, unless it is waiting already.
+
+    A failure here is that command's to explain.
+    """
     start = time.perf_counter()
     try:
         if role == "trainer":
             save_machine(store, measure_machine())
-        import transformers
-
-        from chain_core.modeling.catalogue import find_folder
-
-        find_function("CHAIN_EXECUTOR", EXECUTOR)  # imports training and modeling
+        execute = find_function("CHAIN_EXECUTOR", EXECUTOR)  # imports training and modeling
         find_function("CHAIN_PREDICTOR", PREDICTOR)
-
-        transformers.AutoModel.from_pretrained(str(find_folder(WARM_BACKBONE)))
+        if role == "trainer" and not is_wanted():
+            rehearse(execute)
     except Exception:
         log.exception("warming up failed")
     log.info("warm after %.1f s", time.perf_counter() - start)
+
+
+def rehearse(execute: Callable[..., Any]) -> None:
+    """A run of a few rows in a workspace that is thrown away: it loads the default backbone, imports all that
+    is imported late, and has the processor's kernels built."""
+    home = os.environ.get("CHAIN_HOME")
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["CHAIN_HOME"] = folder
+        try:
+            (Path(folder) / "train.jsonl").write_text("".join(_REHEARSED), encoding="utf-8")
+            execute(resolve_config(_REHEARSAL), Path(folder) / "run", folder=Path(folder), emit=lambda event: None)
+        finally:
+            os.environ.pop("CHAIN_HOME")
+            if home is not None:
+                os.environ["CHAIN_HOME"] = home
+
+
+_REHEARSED = [
+    json.dumps({"tokens": ["one", "word", str(number)], "label": "ab"[number % 2], "tags": ["O", "B-x", "O"]}) + "\n"
+    for number in range(40)
+]
+_REHEARSAL = {
+    "data": {"train": "train.jsonl", "test": 0.2},
+    "input": {"tokens": "tokens"},
+    "heads": {
+        "label": {"kind": "classification", "column": "label"},
+        "tags": {"kind": "tagging", "column": "tags"},
+    },
+    "train": {"epochs": 1},
+}
 
 
 if __name__ == "__main__":

@@ -1,11 +1,17 @@
-"""A tiny backbone and a tiny table."""
+"""A tiny backbone and a tiny table; workers that run the fakes of this folder."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from chain_core.config import resolve_config
+from chain_core.services.runners import ProcessRunner
+from chain_core.services.store import Run, Store
+from chain_core.services.supervisor import Supervisor
+from tests.services.waiting import wait_for
 from tests.tiny import build_commands, save_tiny_backbone, write_rows
 
 
@@ -17,3 +23,48 @@ def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def commands(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_rows(tmp_path_factory.mktemp("rows") / "commands.jsonl", build_commands())
+
+
+@pytest.fixture(autouse=True)
+def _fake_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHAIN_EXECUTOR", "tests.services.fakes:execute_run")
+    monkeypatch.setenv("CHAIN_PREDICTOR", "tests.services.fakes:load_predictor")
+
+
+@pytest.fixture
+def store(home: Path) -> Iterator[Store]:
+    store = Store()
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def supervisor(store: Store) -> Iterator[Supervisor]:
+    supervisor = Supervisor(store)
+    supervisor.start()
+    yield supervisor
+    supervisor.close()
+
+
+@pytest.fixture
+def trainer(store: Store) -> Iterator[ProcessRunner]:
+    runner = ProcessRunner(store.url, "trainer")
+    yield runner
+    runner.close()
+
+
+@pytest.fixture
+def submit(supervisor: Supervisor) -> Callable[..., str]:
+    def submit_run(name: str, epochs: int = 2) -> str:
+        mapping = {"name": name, "data": {"train": "train.csv"}, "train": {"epochs": epochs}}
+        return supervisor.submit(resolve_config(mapping))
+
+    return submit_run
+
+
+@pytest.fixture
+def wait_until(store: Store) -> Callable[..., Run]:
+    def wait(run_id: str, *states: str) -> Run:
+        return wait_for(lambda: (run := store.get_run(run_id)).state in states and run)
+
+    return wait

@@ -42,9 +42,7 @@ def test_runs_are_taken_one_after_the_other(store: Store, submit: Submit, wait_u
     assert store.read_curves(second)["train/slots@3/loss"].step == steps
 
 
-def test_stop_keeps_what_there_is(
-    store: Store, supervisor: Supervisor, submit: Submit, wait_until: Wait
-) -> None:
+def test_stop_keeps_what_there_is(store: Store, supervisor: Supervisor, submit: Submit, wait_until: Wait) -> None:
     run_id = submit("slow", epochs=10_000)
     wait_for(lambda: "epoch" in store.get_run(run_id).progress)
     assert supervisor.stop(run_id) == "stopping"
@@ -66,9 +64,7 @@ def test_a_queued_run_is_cancelled_and_never_starts(
     assert store.read_events(second) == []
 
 
-def test_a_killed_worker_fails_its_run_and_the_queue_goes_on(
-    store: Store, submit: Submit, wait_until: Wait
-) -> None:
+def test_a_killed_worker_fails_its_run_and_the_queue_goes_on(store: Store, submit: Submit, wait_until: Wait) -> None:
     first, second = submit("kill"), submit("second")
     run = wait_until(first, "failed")
     assert run.error is not None
@@ -100,11 +96,7 @@ def _find_workers(store: Store) -> list[int]:
     import psutil
 
     children = psutil.Process().children()
-    return [
-        child.pid
-        for child in children
-        if child.status() != psutil.STATUS_ZOMBIE and "trainer" in child.cmdline()
-    ]
+    return [child.pid for child in children if child.status() != psutil.STATUS_ZOMBIE and "trainer" in child.cmdline()]
 
 
 @pytest.mark.parametrize(
@@ -183,9 +175,7 @@ def test_prediction_while_a_run_trains(submit: Submit, wait_until: Wait, supervi
     assert row["heads"]["slots"]["3"]["tags"] == ["O", "B-city"]
 
 
-@pytest.mark.parametrize(
-    ("text", "code"), [("kill", "predict_died"), ("bad", "fraction"), ("crash", "predict_crash")]
-)
+@pytest.mark.parametrize(("text", "code"), [("kill", "predict_died"), ("bad", "fraction"), ("crash", "predict_crash")])
 def test_prediction_errors_are_clear_and_the_next_answer_comes(
     submit: Submit, wait_until: Wait, supervisor: Supervisor, text: str, code: str
 ) -> None:
@@ -197,9 +187,7 @@ def test_prediction_errors_are_clear_and_the_next_answer_comes(
     assert supervisor.predict(run_id, [{"text": "fine"}])[0]["text"] == "fine"
 
 
-def test_a_prediction_that_takes_too_long_is_given_up(
-    submit: Submit, wait_until: Wait, supervisor: Supervisor
-) -> None:
+def test_a_prediction_that_takes_too_long_is_given_up(submit: Submit, wait_until: Wait, supervisor: Supervisor) -> None:
     run_id = submit("first")
     wait_until(run_id, "finished")
     supervisor.predict(run_id, [{"text": "warm"}])

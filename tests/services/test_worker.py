@@ -22,9 +22,7 @@ def start(store: Store, role: str = "trainer") -> subprocess.Popen[str]:
 
 
 def add_claimed(store: Store, name: str, epochs: int = 1) -> str:
-    run_id = store.add_run(
-        resolve_config({"name": name, "data": {"train": "x"}, "train": {"epochs": epochs}})
-    )
+    run_id = store.add_run(resolve_config({"name": name, "data": {"train": "x"}, "train": {"epochs": epochs}}))
     store.claim_run({})
     return run_id
 
