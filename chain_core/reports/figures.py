@@ -155,4 +155,7 @@ def _finish(figure: go.Figure, *, height: int) -> go.Figure:
 def _plain(text: str, limit: int) -> str:
     """A label on one line, at most `limit` characters, that Plotly shows letter by letter."""
     line = " ".join(str(text).split()) or "∅"
-    return html.escape(line if len(line) <= limit else line[: limit - 1] + "…", quote=False)
+    if len(line) > limit:
+        # In the middle: the names of one family often differ at their ends only.
+        line = f"{line[: limit - limit // 3 - 1]}…{line[-(limit // 3) :]}"
+    return html.escape(line, quote=False)

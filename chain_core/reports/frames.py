@@ -5,7 +5,6 @@ Frames hold plain numbers and labels as they are; names, colours and rounding ar
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from chain_core.reports.entities import count_entities, score_average, score_classes
 from chain_core.reports.metrics import align_tags, build_indicators, compute_metrics, get_labels, is_missing
 from chain_core.reports.predictions import Predictions
 
@@ -183,19 +183,12 @@ def _report_multilabel(gold: Sequence[Sequence[str]], predicted: Sequence[Sequen
 
 
 def _report_entities(gold: list[list[str]], predicted: list[list[str]]) -> pd.DataFrame:
-    from seqeval.metrics.sequence_labeling import get_entities
-    from seqeval.metrics.sequence_labeling import precision_recall_fscore_support as score
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # seqeval remarks on each tag without B- or I-
-        labels = sorted({name for tags in (gold, predicted) for name, _, _ in get_entities(tags)})
-        if not labels:
-            return pd.DataFrame(columns=list(REPORT_COLUMNS))
-        rows = _zip_classes(labels, score(gold, predicted, average=None, zero_division=0))
-        total = sum(row[-1] for row in rows)
-        for average in ("micro", "macro", "weighted"):
-            p, r, f, _ = score(gold, predicted, average=average, zero_division=0)
-            rows.append((average, "", float(p), float(r), float(f), total))
+    counts = count_entities(gold, predicted)
+    if not counts.labels:
+        return pd.DataFrame(columns=list(REPORT_COLUMNS))
+    rows = _zip_classes(counts.labels, (*score_classes(counts), counts.gold))
+    total = int(counts.gold.sum())
+    rows += [(average, "", *score_average(counts, average), total) for average in ("micro", "macro", "weighted")]
     return pd.DataFrame(rows, columns=list(REPORT_COLUMNS))
 
 

@@ -6,12 +6,12 @@ undefined (a class that is never predicted, a correlation of a constant) counts 
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from chain_core.reports.entities import count_entities, score_average
 from chain_core.reports.predictions import Predictions
 
 LOWER_IS_BETTER = frozenset({"mae", "rmse", "loss"})
@@ -76,6 +76,8 @@ def compute_right(kind: str, gold: Sequence[Any], predicted: Sequence[Any]) -> n
 
 def align_tags(gold: Sequence[Any], predicted: Sequence[Any]) -> list[str]:
     """Predicted tags for each word of gold: words beyond what the backbone read have none, which is O."""
+    if len(predicted) == len(gold) and all(predicted):
+        return list(predicted)
     tags = [tag or "O" for tag in predicted[: len(gold)]]
     return tags + ["O"] * (len(gold) - len(tags))
 
@@ -124,16 +126,12 @@ def _tagging(gold: list[list[str]], predicted: list[list[str]]) -> Metrics:
     flat_truth = [tag for tags in truth for tag in tags]
     if not flat_truth:
         return {}
-    from seqeval.metrics.sequence_labeling import precision_recall_fscore_support
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # seqeval remarks on each tag without B- or I-
-        precision, recall, f1, _ = precision_recall_fscore_support(truth, guess, average="micro", zero_division=0)
+    precision, recall, f1 = score_average(count_entities(truth, guess), "micro")
     accuracy, micro, macro, _ = _score_labels(flat_truth, [tag for tags in guess for tag in tags])
     return {
-        "entity_f1": float(f1),
-        "entity_precision": float(precision),
-        "entity_recall": float(recall),
+        "entity_f1": f1,
+        "entity_precision": precision,
+        "entity_recall": recall,
         "token_accuracy": accuracy,
         "token_micro_f1": micro,
         "token_macro_f1": macro,
