@@ -2,8 +2,8 @@
 
 A backbone is driven in two halves that meet at layer n: the lower half is frozen, so what it gives for a row never
 changes and is cached; the upper half is tuned and starts from the cached states. Frozen: n is the last layer. Tuned
-whole: n = 0 and there is no lower half. The halves are made without knowing the architecture: the list of layers is cut,
-and a hook puts the given states in front of the first layer that is left.
+whole: n = 0 and there is no lower half. The halves are made without knowing the architecture: the list of layers is
+cut, and a hook puts the given states in front of the first layer that is left.
 """
 
 from __future__ import annotations

@@ -22,9 +22,10 @@ HEADS: Registry[type[Head]] = Registry("head kind")
 
 @dataclass(frozen=True)
 class Decoded:
-    """What a head says of B rows. `values` are label numbers, (B,); 0/1 rows, (B, K); scores, (B,); or tag numbers, (B, W)."""
+    """What a head says of B rows."""
 
     values: np.ndarray
+    """Label numbers, (B,); rows of 0 and 1, (B, K); scores, (B,); or tag numbers, (B, W)."""
     confidence: np.ndarray
     """(B,) float32 in [0, 1]; of tags, that of the least sure word."""
     probabilities: np.ndarray | None
@@ -52,7 +53,7 @@ class Head(nn.Module):
 class Pool(nn.Module):
     """A row's vector: the mean of its positions beside a learned weighting of them, (B, T, D) -> (B, 2D).
 
-    Pooled inputs pass through: (B, 1, D) -> (B, D). Attention pooling as in Lin et al. 2017 (arXiv 1703.03130), one hop.
+    Pooled inputs pass through: (B, 1, D) -> (B, D). Attention pooling as in Lin et al. 2017 (arXiv 1703.03130).
     """
 
     def __init__(self, width: int, *, positions: bool) -> None:
@@ -213,4 +214,5 @@ def fit_head(head: Head, config: HeadConfig, labels: np.ndarray) -> None:
         else:
             counts = np.bincount(labels[labels >= 0], minlength=len(head.task.label_space))
             weights = np.where(counts > 0, counts.sum() / (len(counts) * np.maximum(counts, 1)), 1.0)
+        assert isinstance(head.class_weights, Tensor)
         head.class_weights.copy_(torch.from_numpy(weights))
