@@ -26,9 +26,7 @@ def find_role_problems(columns: Sequence[Column]) -> list[DataError]:
     by_role: dict[str, list[str]] = {role: [] for role in ROLES}
     for column in columns:
         by_role[column.role].append(column.name)
-    problems = [
-        DataError("role_twice", role=role, columns=", ".join(by_role[role])) for role in _ONCE if len(by_role[role]) > 1
-    ]
+    problems = [DataError("role_twice", columns=", ".join(by_role[role])) for role in _ONCE if len(by_role[role]) > 1]
     if not by_role["text"] and not by_role["tokens"]:
         problems.append(DataError("role_no_input"))
     if by_role["text"] and by_role["tokens"]:

@@ -85,7 +85,11 @@ SAMPLES: dict[str, Sample] = {
         Sample(
             "tiny", 360, ("intent", "mood", "items"), "en",
             lambda: build_guests(360, SEED),
-            overrides={**_SPLITS, "train": {"epochs": 10, "batch_size": 32, "learning_rate": 2e-3}, "chain": {"width": 128}},
+            overrides={
+                **_SPLITS,
+                "train": {"epochs": 10, "batch_size": 32, "learning_rate": 2e-3},
+                "chain": {"width": 128},
+            },
         ),
         Sample(
             "smart-home-en", 4000, ("intent", "domain", "slots"), "en",

@@ -63,9 +63,10 @@ def take_uploads(uploads: Sequence[UploadedFile]) -> DataSet | None:
     return read_files(Files(paths, Path(train).stem))
 
 
-def refuse(error: ChainError) -> None:
-    """Remember why nothing was read."""
+def refuse(error: ChainError) -> DataSet | None:
+    """Remember why nothing was read; None, for nothing was."""
     st.session_state[_KEY] = Files({}, "", error=error)
+    return None
 
 
 def read_files(files: Files) -> DataSet | None:

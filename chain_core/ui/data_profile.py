@@ -108,12 +108,15 @@ def _show_labels(profile: Profile) -> None:
     st.markdown(f"**{t('data.label_counts')}**")
     head = heads[0]
     if len(heads) > 1:
-        head = (
-            st.segmented_control(
-                t("data.head"), heads, default=head, key="data_label_head", label_visibility="collapsed"
-            )
-            or head
+        chosen = st.segmented_control(
+            t("data.head"),
+            heads,
+            default=head,
+            format_func=escape_markdown,
+            key="data_label_head",
+            label_visibility="collapsed",
         )
+        head = chosen or head
     if head in profile.scores:
         st.plotly_chart(build_histogram(profile.scores[head], head), key="data_scores", config=_PLOT)
         return

@@ -20,7 +20,7 @@ from chain_core.data.store import (
 )
 from chain_core.errors import ChainError, DataError
 from chain_core.ui.data_files import Files, forget_files, get_files, read_files, refuse, take_uploads
-from chain_core.ui.data_words import format_notes, name_delimiter, name_format, name_sample
+from chain_core.ui.data_words import format_notes, name_delimiter, name_encoding, name_format, name_sample
 from chain_core.ui.draft import get_draft, set_draft
 from chain_core.ui.home_doors import build_sample_draft
 from chain_core.ui.language import t
@@ -60,7 +60,7 @@ def show_source(data_set: DataSet) -> None:
     source = next(iter(data_set.sources.values()), None)
     if source is not None:
         facts.append(name_format(source.format))
-        facts += [t("data.encoding_is", encoding=source.encoding)] if source.encoding else []
+        facts += [t("data.encoding_is", encoding=name_encoding(source.encoding))] if source.encoding else []
         facts += [t("data.delimiter_is", delimiter=name_delimiter(source.delimiter))] if source.delimiter else []
     line, overrule = st.columns([3, 1], vertical_alignment="center")
     line.markdown(escape_markdown(" · ".join(facts)))
@@ -167,23 +167,27 @@ def _show_stored() -> None:
 
 def _show_overrules(files: Files) -> None:
     """Encoding and delimiter by hand; a change reads the files again."""
+    found = {"": t("data.found")}
+    encodings = found | {encoding: name_encoding(encoding) for encoding in ENCODINGS}
+    delimiters = found | {delimiter: name_delimiter(delimiter) for delimiter in DELIMITERS}
     encoding = st.selectbox(
         t("data.encoding"),
-        [None, *ENCODINGS],
-        index=[None, *ENCODINGS].index(files.encoding) if files.encoding in ENCODINGS else 0,
-        format_func=lambda value: value or t("data.found"),
+        list(encodings),
+        index=list(encodings).index(files.encoding or "") if files.encoding in encodings else 0,
+        format_func=lambda value: encodings.get(value, value),
         key="data_encoding",
     )
     delimiter = st.selectbox(
         t("data.delimiter"),
-        [None, *DELIMITERS],
-        index=[None, *DELIMITERS].index(files.delimiter) if files.delimiter in DELIMITERS else 0,
-        format_func=lambda value: name_delimiter(value) if value else t("data.found"),
+        list(delimiters),
+        index=list(delimiters).index(files.delimiter or "") if files.delimiter in delimiters else 0,
+        format_func=lambda value: delimiters.get(value, value),
         key="data_delimiter",
     )
-    if (encoding, delimiter) != (files.encoding, files.delimiter):
+    chosen = (encoding or None, delimiter or None)
+    if chosen != (files.encoding, files.delimiter):
         with st.spinner(t("data.reading")):
-            _go_on(read_files(replace(files, encoding=encoding, delimiter=delimiter)))
+            _go_on(read_files(replace(files, encoding=chosen[0], delimiter=chosen[1])))
 
 
 def _go_on(data_set: DataSet | None) -> None:
@@ -194,4 +198,4 @@ def _go_on(data_set: DataSet | None) -> None:
 
 
 def _name_stored(data_set: DataSet) -> str:
-    return t("data.stored_line", name=data_set.name, rows=data_set.rows)
+    return f"{data_set.name} · {data_set.rows:,}"

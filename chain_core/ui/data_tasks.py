@@ -55,12 +55,12 @@ def edit_roles(data_set: DataSet) -> Choice:
             "role": st.column_config.SelectboxColumn(
                 t("data.role"),
                 options=list(ROLES),
-                format_func=lambda role: name_role(str(role)),
+                format_func=_name_option,
                 required=True,
                 width="medium",
             ),
             "type": st.column_config.TextColumn(t("data.type"), width="small"),
-            "example": st.column_config.TextColumn(t("data.example"), width="large"),
+            "example": st.column_config.TextColumn(t("data.example"), width="medium"),
             "why": st.column_config.TextColumn(t("data.why"), width="medium"),
         },
     )
@@ -80,7 +80,7 @@ def show_tasks(choice: Choice) -> None:
                 t("data.head"): task.name,
                 t("data.kind"): name_kind(task.kind),
                 t("data.column"): task.column,
-                t("data.labels"): len(task.label_space) or None,
+                t("data.labels"): f"{len(task.label_space):,}" if task.label_space else "–",
                 t("data.label_space"): _list_labels(task),
             }
             for task in choice.tasks
@@ -112,6 +112,10 @@ def _build_choice(identity: str, columns: tuple[Column, ...], _data_set: DataSet
         except ChainError as error:
             problems.append(error)
     return Choice(columns, suggested, tuple(tasks), tuple(problems))
+
+
+def _name_option(role: object) -> str:
+    return name_role(str(role))
 
 
 def _build_frame(data_set: DataSet, columns: tuple[Column, ...]) -> pd.DataFrame:

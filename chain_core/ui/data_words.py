@@ -32,6 +32,11 @@ def name_delimiter(delimiter: str | None) -> str:
     return t(f"data.delimiter_{known}") if known else str(delimiter)
 
 
+def name_encoding(encoding: str) -> str:
+    """As people write it."""
+    return {"utf-8-sig": "UTF-8 (BOM)", "latin-1": "Latin-1"}.get(encoding, encoding.upper())
+
+
 def name_sample(name: str) -> str:
     key = f"home.sample_{name}"
     return t(key) if key in load_catalogue(get_language()) else name
