@@ -20,6 +20,8 @@ from chain_core.ui.shell import escape_markdown
 CARD = 175
 """Pixels: two stand abreast on a telephone."""
 PLOT = {"displayModeBar": False}
+ABREAST_LIMIT = 20
+"""Classes of a confusion matrix that has half of the page's width: more would leave no room for the counts."""
 FEW = 8
 """Classes whose mistakes the confusion matrix alone shows at a glance."""
 ABREAST = 2
@@ -231,10 +233,11 @@ def load_depth(path: str, stamp: int, head: str, depth: int) -> DepthFrames:
     predictions = load_file(path, stamp)
     kind = predictions.heads[head].kind
     one = kind in ("classification", "tagging")
+    alone = len(predictions.heads[head].depths) == 1
     return DepthFrames(
         report=frames.compute_class_report(predictions, head, depth),
         tokens=frames.compute_class_report(predictions, head, depth, tokens=True) if kind == "tagging" else None,
-        confusion=frames.compute_confusion(predictions, head, depth),
+        confusion=frames.compute_confusion(predictions, head, depth, frames.LIMIT if alone else ABREAST_LIMIT),
         mistakes=frames.compute_mistakes(predictions, head, depth) if one else None,
         labels=frames.compute_label_counts(predictions, head, depth) if kind == "multilabel" else None,
         residuals=frames.compute_residuals(predictions, head, depth) if kind == "regression" else None,
