@@ -1,0 +1,192 @@
+"""The real workbench on a port of its own, and a real Chromium that looks at it.
+
+Every page that a test opens is watched: a traceback on the screen, an error in the browser's console or in the server's
+log fails the test that saw it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from chain_core.paths import PROJECT
+from tests.e2e.chromium import ADVICE, find_chromium
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Locator, Page
+
+MILLISECONDS = 60_000
+START_SECONDS = 90
+ARGUMENTS = [
+    "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking",
+    "--disable-component-update", "--no-first-run",
+]  # fmt: skip
+HARMLESS = re.compile(
+    # On a deep link Streamlit's page first looks for its server below the page's own path.
+    r"_stcore/(health|host-config)|status of 404|favicon"
+    # A page that is left takes its requests with it.
+    r"|net::ERR_ABORTED|ERR_NAME_NOT_RESOLVED|ERR_INTERNET_DISCONNECTED"
+)
+
+
+@dataclass
+class Workbench:
+    """A running server."""
+
+    url: str
+    home: Path
+    log: Path
+
+    def read_log(self) -> str:
+        return self.log.read_text(encoding="utf-8", errors="replace")
+
+
+@dataclass
+class Screen:
+    """A browser's tab on the workbench."""
+
+    page: Page
+    workbench: Workbench
+    complaints: list[str] = field(default_factory=list)
+
+    def open(self, path: str = "/") -> None:
+        """A page by its address, once its heading stands."""
+        self.page.goto(self.workbench.url + path)
+        self.page.locator("h1").wait_for()
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until the script has run; pages that poll count as settled between two polls."""
+        self.page.wait_for_function(
+            "document.querySelector('[data-testid=stApp]')?.dataset.testScriptState !== 'running'"
+        )
+
+    def find(self, key: str) -> Locator:
+        """What stands under a widget's or container's key."""
+        return self.page.locator(f'[class*="st-key-{key}"]').first
+
+    def click(self, key: str) -> None:
+        """A button by its key."""
+        self.find(key).locator("button").first.click()
+        self.settle()
+
+    def go(self, name: str) -> None:
+        """Another page, through the navigation."""
+        self.page.locator("[data-testid=stSidebarNav] a", has_text=re.compile(name)).click()
+        self.page.locator("h1", has_text=re.compile(".")).wait_for()
+        self.settle()
+
+    def wait_for_text(self, text: str | re.Pattern[str]) -> Locator:
+        found = self.page.get_by_text(text).first
+        found.wait_for()
+        return found
+
+    def read_run_id(self) -> str:
+        self.page.wait_for_url(re.compile(r"[?&]run="))
+        match = re.search(r"[?&]run=([^&]+)", self.page.url)
+        assert match
+        return match[1]
+
+    def check(self) -> None:
+        """Nothing on this screen is a traceback."""
+        assert self.page.locator("[data-testid=stException]").count() == 0, self.workbench.read_log()[-4000:]
+        assert self.complaints == []
+
+
+@pytest.fixture(scope="session")
+def workbench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workbench]:
+    """One server for all browser tests, its workspace its own."""
+    folder = tmp_path_factory.mktemp("workbench")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    home, log = folder / "home", folder / "server.log"
+    environment = {**os.environ, "CHAIN_HOME": str(home), "HF_HUB_OFFLINE": "1"}
+    environment.pop("CHAIN_WORKER", None)
+    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
+    with log.open("wb") as output:
+        server = subprocess.Popen(
+            command, cwd=PROJECT, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        )
+    try:
+        found = Workbench(f"http://127.0.0.1:{port}", home, log)
+        _wait_until_up(server, found)
+        yield found
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        try:
+            server.wait(20)
+        except subprocess.TimeoutExpired:
+            os.killpg(server.pid, signal.SIGKILL)
+
+
+def _wait_until_up(server: subprocess.Popen[bytes], workbench: Workbench) -> None:
+    end = time.monotonic() + START_SECONDS
+    while time.monotonic() < end and server.poll() is None:
+        try:
+            with urllib.request.urlopen(f"{workbench.url}/_stcore/health", timeout=2):
+                return
+        except OSError:
+            time.sleep(0.2)
+    pytest.fail(f"the workbench did not start:\n{workbench.read_log()}")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    path = find_chromium()
+    if path is None:
+        pytest.fail(ADVICE)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def open_screen(workbench: Workbench, browser: Browser) -> Iterator[Callable[..., Screen]]:
+    """`open_screen(locale="zh-CN", color_scheme="dark", width=420)`: a fresh browser session."""
+    screens: list[Screen] = []
+    before = len(workbench.read_log())
+
+    def open_one(*, locale: str = "en-US", width: int = 1400, height: int = 1000, **options: Any) -> Screen:
+        context = browser.new_context(
+            locale=locale, viewport={"width": width, "height": height}, accept_downloads=True, **options
+        )
+        context.set_default_timeout(MILLISECONDS)
+        screen = Screen(context.new_page(), workbench)
+        screen.page.on("console", lambda message: _note(screen, message))
+        screen.page.on("pageerror", lambda error: screen.complaints.append(f"page error: {error}"))
+        screens.append(screen)
+        return screen
+
+    yield open_one
+    for screen in screens:
+        screen.check()
+        screen.page.context.close()
+    assert "Traceback" not in workbench.read_log()[before:], workbench.read_log()[-6000:]
+
+
+def _note(screen: Screen, message: Any) -> None:
+    where = f"{message.text} {message.location}"
+    if message.type == "error" and not HARMLESS.search(where):
+        screen.complaints.append(where)
+
+
+@pytest.fixture
+def screen(open_screen: Callable[..., Screen]) -> Screen:
+    """An English session on a wide screen."""
+    return open_screen()
