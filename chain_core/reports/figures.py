@@ -47,7 +47,8 @@ def build_confusion_figure(confusion: Confusion, say: Say, *, dark: bool = False
         )
     )
     places = list(range(size))
-    figure.update_xaxes(title=say("predicted"), tickvals=places, ticktext=names, tickangle=-45, showgrid=False)
+    angle = -45 if size <= 12 else -90  # upright names need the least width
+    figure.update_xaxes(title=say("predicted"), tickvals=places, ticktext=names, tickangle=angle, showgrid=False)
     figure.update_yaxes(title=say("gold"), tickvals=places, ticktext=names, autorange="reversed", showgrid=False)
     return _finish(figure, height=180 + max(24 * size, 120))
 
