@@ -103,13 +103,13 @@ def warm_up(store: Store, role: str, is_wanted: Callable[[], bool]) -> None:
         execute = find_function("CHAIN_EXECUTOR", EXECUTOR)  # imports training and modeling
         find_function("CHAIN_PREDICTOR", PREDICTOR)
         if role == "trainer" and not is_wanted():
-            rehearse(execute)
+            rehearse(execute, is_wanted)
     except Exception:
         log.exception("warming up failed")
     log.info("warm after %.1f s", time.perf_counter() - start)
 
 
-def rehearse(execute: Callable[..., Any]) -> None:
+def rehearse(execute: Callable[..., Any], should_stop: Callable[[], bool] = lambda: False) -> None:
     """A run of a few rows in a workspace that is thrown away: it loads the default backbone, imports all that
     is imported late, and has the processor's kernels built."""
     home = os.environ.get("CHAIN_HOME")
@@ -117,7 +117,13 @@ def rehearse(execute: Callable[..., Any]) -> None:
         os.environ["CHAIN_HOME"] = folder
         try:
             (Path(folder) / "train.jsonl").write_text("".join(_REHEARSED), encoding="utf-8")
-            execute(resolve_config(_REHEARSAL), Path(folder) / "run", folder=Path(folder), emit=lambda event: None)
+            execute(
+                resolve_config(_REHEARSAL),
+                Path(folder) / "run",
+                folder=Path(folder),
+                emit=lambda event: None,
+                should_stop=should_stop,
+            )
         finally:
             os.environ.pop("CHAIN_HOME")
             if home is not None:

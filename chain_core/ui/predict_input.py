@@ -24,6 +24,7 @@ from chain_core.ui.shell import escape_markdown, guard
 MOST_ROWS = 1000
 """On the screen; the command line has no such limit."""
 Row = dict[str, Any]
+_ENDED = re.compile(r"(.*\w)([.,!?;:…。，！？；：]+)")
 
 
 def choose_finished_run(runs: Sequence[Run]) -> Run:
@@ -96,9 +97,16 @@ def build_row(line: str, columns: InputConfig) -> Row:
 
 
 def split_tokens(line: str) -> list[str]:
-    """Split on white space; where there is none, into words, and Chinese into characters."""
+    """Split on white space, marks at the end of a word apart (but not those of `d.c.`); where there is no white
+    space, into words, and Chinese into characters."""
     parts = line.split()
-    return parts if len(parts) > 1 else split_words(line) or parts
+    if len(parts) < 2:
+        return split_words(line) or parts
+    tokens: list[str] = []
+    for part in parts:
+        ended = _ENDED.fullmatch(part)
+        tokens += [ended[1], *ended[2]] if ended and "." not in ended[1] else [part]
+    return tokens
 
 
 def read_rows(content: bytes, name: str, columns: InputConfig) -> tuple[list[Row], int]:

@@ -60,6 +60,7 @@ def _show(shown: list[str], chosen: str) -> None:
         frame,
         key=f"runs_{ids}_{chosen}_{get_language()}",
         hide_index=True,
+        column_config={t("runs.score"): st.column_config.TextColumn(width="large")},
         height=min(38 + 35 * len(runs), 250),
         on_select="rerun",
         selection_mode="single-row",

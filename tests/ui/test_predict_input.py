@@ -24,6 +24,8 @@ def test_one_row_a_line_and_blank_lines_are_skipped() -> None:
     [
         ("flights to  Boston", ["flights", "to", "Boston"]),
         ("d.c. now", ["d.c.", "now"]),
+        ("the soup, cold?!", ["the", "soup", ",", "cold", "?", "!"]),
+        ("$12.50 at 5:30 ...", ["$12.50", "at", "5:30", "..."]),
         ("打开客厅的灯", list("打开客厅的灯")),
         ("打开 客厅", ["打开", "客厅"]),
         ("Boston?", ["Boston", "?"]),
