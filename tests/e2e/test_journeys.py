@@ -50,13 +50,7 @@ def ask(screen: Screen, text: str) -> None:
     screen.page.get_by_role("button", name=re.compile("Predict|Ask")).last.click()
 
 
-@pytest.fixture(scope="module")
-def trained() -> dict[str, str]:
-    """What the first journey leaves for the later ones."""
-    return {}
-
-
-def test_a_sample_is_one_click_from_training(screen: Screen, workbench: Workbench, trained: dict[str, str]) -> None:
+def test_a_sample_is_one_click_from_training(screen: Screen, workbench: Workbench) -> None:
     screen.open("/")
     screen.click("door_tiny")
     run_id = train(screen)
@@ -68,22 +62,17 @@ def test_a_sample_is_one_click_from_training(screen: Screen, workbench: Workbenc
     screen.page.locator("[data-testid=stDataFrame], [data-testid=stTable], table").first.wait_for()
     for head in heads:
         screen.wait_for_text(re.compile(head))
-    trained["tiny"] = run_id
 
 
-def test_a_reload_and_a_second_tab_show_the_same_run(
-    open_screen: Callable[..., Screen], trained: dict[str, str]
-) -> None:
-    if "tiny" not in trained:
-        pytest.fail("the first journey left no run")
+def test_a_reload_and_a_second_tab_show_the_same_run(open_screen: Callable[..., Screen], tiny_run: str) -> None:
     screens = [open_screen(), open_screen()]
     for screen in screens:
-        screen.open(f"/runs?run={trained['tiny']}")
+        screen.open(f"/runs?run={tiny_run}")
         screen.page.locator("[data-testid=stVegaLiteChart]").first.wait_for()
     assert screens[0].page.locator("h3").first.inner_text() == screens[1].page.locator("h3").first.inner_text()
     screens[0].page.reload()
     screens[0].find("run_report").wait_for()
-    assert screens[0].read_run_id() == trained["tiny"]
+    assert screens[0].read_run_id() == tiny_run
 
 
 def write_table(path: Path) -> None:

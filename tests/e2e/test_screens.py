@@ -27,17 +27,28 @@ def test_every_page_stands_at_its_own_address(open_screen: Callable[..., Screen]
         screen.check()
 
 
+def measure_overflow(screen: Screen) -> int:
+    """Pixels by which the page is wider than its screen."""
+    return screen.page.evaluate(
+        "(() => { const main = document.querySelector('[data-testid=stMain]'), root = document.documentElement;"
+        " return Math.max(main.scrollWidth - main.clientWidth, root.scrollWidth - root.clientWidth); })()"
+    )
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_a_narrow_screen_needs_no_sideways_scrolling(open_screen: Callable[..., Screen], page: str) -> None:
     screen = open_screen(width=420, height=900)
     screen.open("/" if page == "home" else f"/{page}")
-    overflow = screen.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-    assert overflow <= 0
-    wide = screen.page.evaluate(
-        "(() => { const main = document.querySelector('[data-testid=stMain]');"
-        " return main.scrollWidth - main.clientWidth; })()"
-    )
-    assert wide <= 1
+    assert measure_overflow(screen) <= 1
+
+
+@pytest.mark.parametrize("page", ["chain", "runs", "report", "predict"])
+def test_a_finished_run_fits_a_narrow_screen_too(open_screen: Callable[..., Screen], tiny_run: str, page: str) -> None:
+    screen = open_screen(width=420, height=900, locale="zh-CN", color_scheme="dark")
+    screen.open(f"/{page}?run={tiny_run}")
+    screen.page.wait_for_timeout(1500)
+    assert measure_overflow(screen) <= 1
+    screen.check()
 
 
 def test_the_language_switch_keeps_the_page_and_lasts(screen: Screen) -> None:
