@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any, TextIO
 
@@ -11,6 +12,7 @@ from chain_core.errors import DataError
 CHUNK = 1 << 20
 MAX_ROW = 64 << 20  # characters
 _SPACE = " \t\r\n"
+_SPACES = re.compile(r"[ \t\r\n]*")
 
 
 def _to_null(_: str) -> None:
@@ -52,48 +54,48 @@ def read_json(file: TextIO) -> Iterator[dict[str, Any]]:
 
 
 def _stream_list(file: TextIO, buffer: str) -> Iterator[dict[str, Any]]:
-    """The objects of `[{…}, {…}]`; the buffer holds one of them and the rest of a chunk."""
-    position, lines, wants = 1, 1, "item or end"
+    """The objects of `[{…}, {…}]`; the buffer holds its beginning, and after that a chunk at a time."""
+    position, line, wants = 1, 1, "item or end"
     while True:
-        position = _skip_space(buffer, position)
+        start = position
+        position = _SPACES.match(buffer, position).end()  # type: ignore[union-attr]
+        line += buffer.count("\n", start, position)
         if position >= len(buffer):
-            more = file.read(CHUNK)
-            if not more:
-                raise DataError("json_document", line=_count(lines, buffer, position), reason="it ends early")
-            lines = _count(lines, buffer, position)
-            buffer, position = more, 0
+            buffer, position = file.read(CHUNK), 0
+            if not buffer:
+                raise DataError("json_document", line=line, reason="it ends early")
             continue
         character = buffer[position]
         if character == "]" and wants != "item":
             return
         if wants == "comma or end":
             if character != ",":
-                raise DataError("json_document", line=_count(lines, buffer, position), reason="no comma")
+                raise DataError("json_document", line=line, reason="no comma")
             position, wants = position + 1, "item"
             continue
-        lines = _count(lines, buffer, position)
-        row, buffer, end = _decode_item(file, buffer[position:], lines)
+        row, buffer, position, end = _decode_item(file, buffer, position, line)
         if not isinstance(row, dict):
-            raise DataError("json_no_object", line=lines)
+            raise DataError("json_no_object", line=line)
         yield row
+        line += buffer.count("\n", position, end)
         position, wants = end, "comma or end"
 
 
-def _decode_item(file: TextIO, buffer: str, line: int) -> tuple[Any, str, int]:
-    """(item, buffer, where it ends), reading on while the item is not complete."""
+def _decode_item(file: TextIO, buffer: str, position: int, line: int) -> tuple[Any, str, int, int]:
+    """(item, buffer, where it begins, where it ends), reading on while the item is not complete."""
     size = CHUNK
     while True:
         try:
-            item, end = _DECODER.raw_decode(buffer)
-            return item, buffer, end
+            item, end = _DECODER.raw_decode(buffer, position)
+            return item, buffer, position, end
         except RecursionError:
             raise DataError("json_document", line=line, reason="nested too deeply") from None
         except json.JSONDecodeError as error:
-            more = file.read(size) if len(buffer) < MAX_ROW else ""
+            more = file.read(size) if len(buffer) - position < MAX_ROW else ""
             if not more:
-                bad = _count(line, buffer, error.pos)
+                bad = line + buffer.count("\n", position, error.pos)
                 raise DataError("json_document", line=bad, reason=error.msg) from None
-            buffer, size = buffer + more, size * 2
+            buffer, position, size = buffer[position:] + more, 0, size * 2
 
 
 def _parse_whole(text: str) -> Any:
@@ -129,13 +131,3 @@ def _get_cells(value: Any) -> Any:
     if isinstance(value, dict):
         return value.values()
     return value if isinstance(value, list) else ()
-
-
-def _skip_space(buffer: str, position: int) -> int:
-    while position < len(buffer) and buffer[position] in _SPACE:
-        position += 1
-    return position
-
-
-def _count(lines: int, buffer: str, position: int) -> int:
-    return lines + buffer.count("\n", 0, position)

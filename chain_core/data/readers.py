@@ -98,8 +98,14 @@ def _read_rows(path: Path, source: Source) -> Iterator[pa.RecordBatch]:
     reader = _ROW_READERS[source.format]
     has_text: dict[str, bool] = {}
     has_list: dict[str, bool] = {}
+    seen: set[tuple[Any, ...]] = set()  # rows of the same names and types say nothing new
     with _open_text(path, source) as file:
         for row in reader(file):
+            signature = (*row, *map(type, row.values()))
+            if signature in seen:
+                continue
+            if len(seen) < MAX_COLUMNS:
+                seen.add(signature)
             for name, value in row.items():
                 has_text.setdefault(name, False)
                 has_list.setdefault(name, False)
