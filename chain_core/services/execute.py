@@ -143,7 +143,7 @@ def prepare_run(config: Config, folder: Path) -> Material:
     assert config.heads is not None
     facts = read_facts(config.backbone.name)
     texts = read_texts(table, config.input)
-    tasks = build_tasks(table, config.heads)
+    tasks = build_tasks(table, config.heads, columns=config.input)
     splits = split_rows(table, config.data, tasks)
     tasks = build_tasks(table, config.heads, splits["train"])
     config = config.model_copy(update={"data": _fix_paths(config.data, folder)})
