@@ -34,15 +34,17 @@ _ROW_READERS = {"json": read_json, "jsonl": read_json_lines, "conll": read_conll
 
 
 def read_batches(path: Path, source: Source) -> Iterator[pa.RecordBatch]:
-    """All rows of a file in batches of one schema. Raises DataError with the line where one can be named."""
-    if source.format == "parquet":
-        yield from _read_parquet(path)
-        return
+    """All rows of a file in batches of one schema. Raises DataError with the file and the line, if it is a line's."""
     try:
-        if source.format in _ROW_READERS:
+        if source.format == "parquet":
+            yield from _read_parquet(path)
+        elif source.format in _ROW_READERS:
             yield from _read_rows(path, source)
         else:
             yield from _read_csv(path, source)
+    except DataError as error:
+        error.params.setdefault("name", path.name)
+        raise
     except UnicodeError:
         encoding = source.encoding or "utf-8"
         line = find_bad_line(path, encoding)

@@ -23,7 +23,7 @@ from chain_core.ui.shell import escape_markdown
 
 DEFAULT_BACKBONE = "minilm-l6"
 PREVIEW_ROWS = 50
-MOST_BARS = 30
+MOST_BARS = 20
 _COLOUR = "#4c8fbf"
 _PLOT = {"displayModeBar": False}
 

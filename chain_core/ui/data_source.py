@@ -170,14 +170,15 @@ def _show_overrules(files: Files) -> None:
     found = {"": t("data.found")}
     encodings = found | {encoding: name_encoding(encoding) for encoding in ENCODINGS}
     delimiters = found | {delimiter: name_delimiter(delimiter) for delimiter in DELIMITERS}
-    encoding = st.selectbox(
+    left, right = st.columns(2)
+    encoding = left.selectbox(
         t("data.encoding"),
         list(encodings),
         index=list(encodings).index(files.encoding or "") if files.encoding in encodings else 0,
         format_func=lambda value: encodings.get(value, value),
         key="data_encoding",
     )
-    delimiter = st.selectbox(
+    delimiter = right.selectbox(
         t("data.delimiter"),
         list(delimiters),
         index=list(delimiters).index(files.delimiter or "") if files.delimiter in delimiters else 0,

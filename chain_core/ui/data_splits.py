@@ -30,21 +30,11 @@ def choose_splits(data_set: DataSet, choice: Choice) -> Splits | None:
     if isinstance(given, ChainError):
         show_error(given)
         return None
-    st.caption(t("data.splits_given" if given else "data.splits_drawn"))
-    drafted = _read_drafted(data_set)
+    complete = "validation" in given and "test" in given
+    st.caption(t("data.splits_complete" if complete else "data.splits_given" if given else "data.splits_drawn"))
     chosen: dict[str, Any] = {"split": column} if column else {}
-    fields = st.columns(3)
-    if "validation" not in given:
-        percent = _ask_percent(fields[0], "validation", 1, drafted.get("validation", 0.1), data_set)
-        chosen["validation"] = percent / 100
-    if "test" not in given:
-        percent = _ask_percent(fields[1], "test", 0, drafted.get("test", 0.0 if given else 0.2), data_set)
-        chosen["test"] = percent / 100 if percent else None
-    if len(chosen) > bool(column):
-        seed = drafted.get("split_seed", 0)
-        chosen["split_seed"] = fields[2].number_input(
-            t("data.split_seed"), 0, 10**6, int(seed), help=t("data.split_seed_help"), key=f"data_seed_{data_set.id}"
-        )
+    if not complete:
+        chosen |= _ask_fractions(data_set, given)
     counts = _count(data_set.id, choice.columns, tuple(sorted(chosen.items())), choice, data_set)
     if isinstance(counts, ChainError):
         show_error(counts)
@@ -52,6 +42,24 @@ def choose_splits(data_set: DataSet, choice: Choice) -> Splits | None:
     st.markdown(" · ".join(t(f"data.split_{split}", rows=rows) for split, rows in counts.items()))
     if "test" not in counts:
         st.info(t("data.no_test"), icon=":material/info:")
+    return chosen
+
+
+def _ask_fractions(data_set: DataSet, given: tuple[str, ...]) -> dict[str, Any]:
+    """How much of the train rows is set aside for what is not given, and by which seed."""
+    drafted = _read_drafted(data_set)
+    chosen: dict[str, Any] = {}
+    fields = st.columns(3)
+    if "validation" not in given:
+        percent = _ask_percent(fields[0], "validation", 1, drafted.get("validation", 0.1), data_set)
+        chosen["validation"] = percent / 100
+    if "test" not in given:
+        percent = _ask_percent(fields[1], "test", 0, drafted.get("test", 0.0 if given else 0.2), data_set)
+        chosen["test"] = percent / 100 if percent else None
+    seed = drafted.get("split_seed", 0)
+    chosen["split_seed"] = fields[2].number_input(
+        t("data.split_seed"), 0, 10**6, int(seed), help=t("data.split_seed_help"), key=f"data_seed_{data_set.id}"
+    )
     return chosen
 
 
