@@ -19,7 +19,8 @@ import pyarrow.parquet as pq
 
 from chain_core.data.cells import LIST, TEXT, Note, build_note, is_list
 from chain_core.data.conll import read_conll
-from chain_core.data.detect import Source, detect_source, find_bad_line
+from chain_core.data.detect import Source, detect_source
+from chain_core.data.encodings import find_bad_line
 from chain_core.data.json_rows import read_json, read_json_lines
 from chain_core.errors import DataError
 

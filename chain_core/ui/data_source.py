@@ -8,7 +8,8 @@ from pathlib import Path
 
 import streamlit as st
 
-from chain_core.data.detect import DELIMITERS, ENCODINGS
+from chain_core.data.detect import DELIMITERS
+from chain_core.data.encodings import ENCODINGS
 from chain_core.data.samples import SAMPLES
 from chain_core.data.store import (
     DataSet,
