@@ -20,8 +20,8 @@ KINDS_OVER_POSITIONS = ("attention",)
 BYTES = 4
 OPTIMISER_COPIES = 3
 """Beside each trainable parameter: its gradient and AdamW's two moments."""
-PROCESS_BYTES = 600_000_000
-"""Of a process that has loaded torch and transformers."""
+PROCESS_BYTES = 1_200_000_000
+"""Of a process that has loaded torch, transformers, the rows and a backbone to compute features with."""
 FORWARD_SHARE = 0.35
 """Of a square matrix product's rate that a backbone's forward pass reaches."""
 TRAINING_SHARE = 0.22
@@ -111,7 +111,7 @@ def compute_plan(
     disk = len(cached) * rows * (int(workload.tokens) if positions else 1) * facts.hidden_size * 2 if below else 0
     return Plan(
         taps, facts.num_layers, facts.hidden_size, tuned, not positions, parts,
-        memory=_estimate_memory(config, facts, parts, workload, tuned, positions),
+        memory=disk + _estimate_memory(config, facts, parts, workload, tuned, positions),
         disk=disk,
         seconds=_estimate_seconds(config, shapes, parts, workload, tuned, positions, gflops),
     )  # fmt: skip
@@ -205,8 +205,8 @@ def _estimate_memory(
     optimiser = BYTES * OPTIMISER_COPIES * sum(part.trainable for part in parts)
     length = workload.longest if positions else 1
     tokens = config.train.batch_size * length
-    # Kept for the way back: about sixteen states, the inner states twice, and the attention's weights.
-    kept_by_layer = 16 * facts.hidden_size + 2 * facts.intermediate_size + 2 * length * facts.hidden_size // 32
+    # Kept for the way back: about two dozen states, the inner states three times, and the attention's weights.
+    kept_by_layer = 24 * facts.hidden_size + 3 * facts.intermediate_size + 2 * length * facts.hidden_size // 32
     kept_by_link = 20 * config.chain.width + facts.hidden_size
     activations = BYTES * tokens * (tuned * kept_by_layer + config.chain.depth * kept_by_link)
     return PROCESS_BYTES + weights + optimiser + activations

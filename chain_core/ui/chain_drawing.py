@@ -43,7 +43,7 @@ def build_drawing(config: Config, plan: Plan, translate: Translate) -> str:
     top = HEADER + (LEXICAL_HEIGHT + 2 * GAP if lexical else 0)
     rows = _place_rows(config, plan, top)
     bottom = rows[-1].top + rows[-1].height
-    layers = _place_layers(plan.num_layers, HEADER, bottom)
+    layers = _place_layers(plan.num_layers, HEADER, rows[-1].middle)
     marks = [
         *_draw_titles(config, plan, translate),
         *_draw_layers(plan, layers, translate),
@@ -88,7 +88,7 @@ def _place_rows(config: Config, plan: Plan, top: float) -> list[_Row]:
         for position, found in by_position.items()
     }
     # The layers beside the rows need room as well.
-    needed = (plan.num_layers + 1) * (22 if plan.num_layers <= 14 else 11 if plan.num_layers <= 40 else 6)
+    needed = (plan.num_layers + 1) * (26 if plan.num_layers <= 14 else 11 if plan.num_layers <= 40 else 6)
     extra = max(0.0, needed - (top - HEADER) - sum(heights.values())) / len(positions)
     rows = []
     for position in positions:
@@ -98,11 +98,12 @@ def _place_rows(config: Config, plan: Plan, top: float) -> list[_Row]:
     return rows
 
 
-def _place_layers(count: int, top: float, bottom: float) -> list[tuple[float, float]]:
-    """(top, height) of layer 0 … count."""
-    step = min((bottom - top) / (count + 1), 34)
-    start = top + (bottom - top - step * (count + 1)) / 2
-    return [(start + index * step, step - min(4, step / 4)) for index in range(count + 1)]
+def _place_layers(count: int, top: float, last: float) -> list[tuple[float, float]]:
+    """(top, height) of layer 0 … count; the last one's middle lies at `last`, beside the last row."""
+    step = (last - top) / (count + 0.5)
+    height = min(step - min(4, step / 4), 28)
+    first = last - count * step
+    return [(first + index * step - height / 2, height) for index in range(count + 1)]
 
 
 def _draw_titles(config: Config, plan: Plan, translate: Translate) -> Iterator[str]:

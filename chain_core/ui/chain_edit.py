@@ -79,6 +79,13 @@ def choose_preset(draft: Draft, preset: str) -> dict[str, Any]:
     return fit_depth(changed, PRESETS[preset]["chain"]["depth"])
 
 
+def list_changes(draft: Draft) -> list[Path]:
+    """The preset's values that the draft overrides with others."""
+    preset, shown = PRESETS.get(str(draft.get("preset", "fast")), {}), complete(draft)
+    paths = ((section, key) for section, values in preset.items() for key in values)
+    return [path for path in paths if get_value(shown, path) != get_value(preset, path)]
+
+
 def _list_preset_keys() -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for preset in PRESETS.values():

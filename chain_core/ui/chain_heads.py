@@ -70,9 +70,10 @@ def _show_head(name: str, head: Mapping[str, Any], inspection: Inspection) -> No
     if task is not None and task.label_space:
         labels = ", ".join(task.label_space[:8]) + (" …" if len(task.label_space) > 8 else "")
         st.caption(t("chain.labels", count=len(task.label_space), labels=escape_markdown(labels)))
-    with st.popover(t("chain.more_head"), key=f"chain_more_{name}"):
+    buttons = st.container(horizontal=True)
+    with buttons.popover(t("chain.more_head"), key=f"chain_more_{name}"):
         _show_more(path, head)
-    st.button(t("chain.remove_head"), key=f"chain_remove_{name}", type="tertiary", icon=":material/delete:",
+    buttons.button(t("chain.remove_head"), key=f"chain_remove_{name}", type="tertiary", icon=":material/delete:",
               on_click=edit, args=(chain_edit.remove_head, name))  # fmt: skip
 
 

@@ -57,7 +57,8 @@ def show_preset() -> None:
     segments("chain.preset", ("preset",), tuple(PRESETS), prefix="chain.preset", change=chain_edit.choose_preset)
     preset = read(("preset",))
     if preset in PRESETS:
-        st.caption(t(f"chain.preset_{preset}_help"))
+        changed = chain_edit.list_changes(get_draft() or {})
+        st.caption(t(f"chain.preset_{preset}_help") + (" " + t("chain.preset_changed") if changed else ""))
 
 
 def show_backbone(inspection: Inspection, answer: BackboneFacts | BackboneError | None) -> None:

@@ -57,6 +57,12 @@ def test_a_preset_takes_effect_over_what_was_set_before() -> None:
         assert config.backbone.rank == 3, "what presets do not speak of stays"
 
 
+def test_changes_of_a_preset_are_known() -> None:
+    assert chain_edit.list_changes({"preset": "thorough"}) == []
+    changed = {"preset": "thorough", "chain": {"depth": 2, "width": 64}, "backbone": {"tuning": "lora"}}
+    assert chain_edit.list_changes(changed) == [("chain", "depth")]
+
+
 def test_links_spread_and_join() -> None:
     draft = {"chain": {"depth": 2, "links": {"kind": "linear", "density": 0.5}}}
     spread = chain_edit.spread_links(draft)
