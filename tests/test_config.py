@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,7 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chain_core.config import (
+    BackboneConfig,
+    ChainConfig,
     Config,
+    DataConfig,
+    HeadConfig,
+    InputConfig,
+    LinkConfig,
+    TrainConfig,
     apply_overrides,
     dump_yaml,
     find_problems,
@@ -20,8 +28,10 @@ from chain_core.config import (
     merge,
     resolve_config,
 )
+from chain_core.config.sections import Section
 from chain_core.errors import ConfigError
 from chain_core.messages import LANGUAGES
+from chain_core.paths import PROJECT
 from chain_core.presets import PRESETS
 
 DATA = {"data": {"train": "train.csv"}}
@@ -237,3 +247,23 @@ def test_merging_leaves_both_as_they_were() -> None:
     assert merge(base, over) == {"a": {"b": {"d": 3}, "c": 2}}
     assert base == {"a": {"b": 1, "c": 2}}
     assert over == {"a": {"b": {"d": 3}}}
+
+
+def list_keys(section: type[Section], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    inner = {"data": DataConfig, "input": InputConfig, "backbone": BackboneConfig, "chain": ChainConfig}
+    inner |= {"train": TrainConfig, "links": LinkConfig}
+    for name, field in section.model_fields.items():
+        if name in inner and prefix in ("", "chain."):
+            yield from list_keys(inner[name], f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", ... if field.is_required() else field.get_default()
+        if name == "heads":
+            yield from list_keys(HeadConfig, "heads.NAME.")
+
+
+@pytest.mark.parametrize(("key", "default"), list_keys(Config))
+def test_the_readme_tells_every_key_and_its_default(key: str, default: Any) -> None:
+    written = {True: "true", False: "false", None: "null"}
+    shown = written[default] if default is None or isinstance(default, bool) else str(default)
+    shown = "–" if default is ... else f"`{'[last]' if default == ('last',) else shown}`"
+    assert f"| `{key}` | {shown} |" in (PROJECT / "README.md").read_text(encoding="utf-8")
