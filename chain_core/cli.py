@@ -92,9 +92,7 @@ def run_predict(options: argparse.Namespace) -> None:
     from chain_core.services.predictor import load_predictor
 
     predictor = load_predictor(options.run)
-    rows = (
-        _read_lines(sys.stdin, predictor) if options.file == "-" else predictor.read_rows(Path(options.file))
-    )
+    rows = _read_lines(sys.stdin, predictor) if options.file == "-" else predictor.read_rows(Path(options.file))
     if options.format == "csv":
         from chain_core.reports.export import write_answers_csv
 
@@ -185,6 +183,4 @@ class Progress:
             if first:
                 parts.append(f"{key} {first[0]} {first[1]:.4f}")
         mark = " *" if event["best"] else ""
-        self._say(
-            f"epoch {event['epoch']}/{event['epochs']}  {'  '.join(parts)}  {event['seconds']:.1f} s{mark}"
-        )
+        self._say(f"epoch {event['epoch']}/{event['epochs']}  {'  '.join(parts)}  {event['seconds']:.1f} s{mark}")

@@ -9,8 +9,12 @@ from pathlib import Path
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
-WORDS = "a b c d e f the light on off turn in kitchen hall red green warm cold play stop music good bad day".split()
-VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *WORDS, *(f"##{letter}" for letter in "abcdefghijklmnopqrstuvwxyz")]
+WORDS = (
+    *("a", "b", "c", "d", "e", "f", "the", "light", "on", "off", "turn", "in", "kitchen", "hall"),
+    *("red", "green", "warm", "cold", "play", "stop", "music", "good", "bad", "day"),
+)
+PIECES = tuple(f"##{letter}" for letter in "abcdefghijklmnopqrstuvwxyz")
+VOCABULARY = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", *WORDS, *PIECES)
 FAMILIES = ("bert", "roberta", "distilbert", "gpt2", "llama")
 
 

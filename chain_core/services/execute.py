@@ -93,9 +93,7 @@ def execute_run(
             raise ResourceError("device_memory", batch_size=config.train.batch_size) from error
 
 
-def _execute(
-    config: Config, out: Path, folder: Path, tell: Emit, should_stop: Callable[[], bool], started: float
-):
+def _execute(config: Config, out: Path, folder: Path, tell: Emit, should_stop: Callable[[], bool], started: float):
     tell({"kind": "phase", "phase": "reading"})
     material = prepare_run(config, folder)
     config = material.config
@@ -188,9 +186,7 @@ def _build_feed(material: Material, model: ChainModel, device, dtype, tell: Emit
     config, facts = material.config, material.facts
     tell({"kind": "phase", "phase": "features"})
     max_length = config.input.max_length or facts.max_length
-    encoded = encode_texts(
-        material.texts, load_tokenizer(facts.folder), max_length, lexical=config.uses_lexical
-    )
+    encoded = encode_texts(material.texts, load_tokenizer(facts.folder), max_length, lexical=config.uses_lexical)
     if encoded.truncated:
         params = {"rows": encoded.truncated, "max_length": max_length}
         tell({"kind": "note", "code": "texts_truncated", "params": params})

@@ -78,7 +78,12 @@ def test_case_changes_the_shape_alone():
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("turn on, please", ["turn", "on", ",", "please"]), ("打开灯 now", ["打", "开", "灯", "now"]), ("don't", ["don't"]), (" ", [])],
-)  # fmt: skip
+    [
+        ("turn on, please", ["turn", "on", ",", "please"]),
+        ("打开灯 now", ["打", "开", "灯", "now"]),
+        ("don't", ["don't"]),
+        (" ", []),
+    ],
+)
 def test_split_words(text, words):
     assert split_words(text) == words

@@ -50,7 +50,14 @@ def compute_hidden(facts, encoded, model):
 
 @pytest.mark.parametrize(
     ("depth", "layers", "taps"),
-    [(3, 6, (2, 4, 6)), (1, 6, (6,)), (6, 6, (1, 2, 3, 4, 5, 6)), (7, 6, (0, 1, 2, 3, 4, 5, 6)), (0, 6, ()), (2, 12, (6, 12))],
+    [
+        (3, 6, (2, 4, 6)),
+        (1, 6, (6,)),
+        (6, 6, (1, 2, 3, 4, 5, 6)),
+        (7, 6, (0, 1, 2, 3, 4, 5, 6)),
+        (0, 6, ()),
+        (2, 12, (6, 12)),
+    ],
 )
 def test_taps_are_even_and_end_at_the_last_layer(depth, layers, taps):
     assert choose_taps(ChainConfig(depth=depth), layers) == taps

@@ -45,7 +45,9 @@ def test_less_density_is_fewer_parameters(kind):
 
 
 def test_freeze_leaves_nothing_to_train():
-    assert not any(p.requires_grad for p in build_link(32, LinkConfig(kind="attention", strategy="freeze")).parameters())
+    assert not any(
+        p.requires_grad for p in build_link(32, LinkConfig(kind="attention", strategy="freeze")).parameters()
+    )
 
 
 def test_padding_changes_nothing(inputs):
