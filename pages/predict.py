@@ -10,7 +10,6 @@ from chain_core.ui.runs_list import LISTED
 from chain_core.ui.shell import guard, show_empty
 
 open_page("predict")
-guard(get_supervisor)
 runs = guard(lambda: get_store().list_runs(LISTED, ("finished", "stopped")))
 runs = [run for run in runs if run.has_report]
 if not runs:

@@ -116,8 +116,6 @@ def describe_error(error: BaseException) -> dict[str, Any]:
         code, params = "disk_full", {"folder": str(get_home())}
     elif isinstance(error, MemoryError) or "not enough memory" in str(error):
         code, params = "memory_full", {}
-    elif type(error).__name__ == "OutOfMemoryError":  # torch's, which this module does not import
-        code, params = "device_memory_full", {}
     else:
         code, params = "crash", {"reason": f"{type(error).__name__}: {error}"[:500]}
     return {"code": code, "params": params, "traceback": text}

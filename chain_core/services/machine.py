@@ -10,7 +10,7 @@ import contextlib
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,7 +65,11 @@ def load_machine(store: Store) -> Machine:
 
 
 def save_machine(store: Store, machine: Machine) -> None:
-    store.set_setting(MACHINE_KEY, asdict(machine))
+    """Keep a measurement; of each rate the best ever seen here, since others may be using the machine now."""
+    best = dict(machine.gflops)
+    for precision, rate in load_machine(store).gflops.items():
+        best[precision] = max(rate, best.get(precision, 0.0))
+    store.set_setting(MACHINE_KEY, asdict(replace(machine, gflops=best)))
 
 
 def measure_machine() -> Machine:

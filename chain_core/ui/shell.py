@@ -9,6 +9,7 @@ import streamlit as st
 
 from chain_core.errors import ChainError
 from chain_core.paths import PROJECT
+from chain_core.ui.backend import get_supervisor
 from chain_core.ui.language import get_language, show_language_switch, t
 
 PAGES = ("home", "data", "chain", "runs", "report", "predict")
@@ -24,7 +25,7 @@ STYLE = PROJECT / "assets" / "styles" / "workbench.css"
 
 
 def open_page(name: str) -> None:
-    """Style and title of one page; the first call of each page, whether app.py ran or not."""
+    """Style and title of one page, and a worker that warms up; the first call of each page."""
     if not st.session_state.get("_routed"):
         # On a server that has not run app.py yet, a deep link runs the page without it. Once the router's pages
         # are known, a second try goes through app.py.
@@ -34,6 +35,7 @@ def open_page(name: str) -> None:
     st.html(STYLE)
     st.title(t(f"{name}.title"), anchor=False)
     st.caption(t(f"{name}.caption"))
+    guard(get_supervisor)
 
 
 def build_navigation() -> Any:
@@ -49,7 +51,6 @@ def build_navigation() -> Any:
             default=name == "home",
         )
         for name in PAGES
-        if (PROJECT / "pages" / f"{name}.py").is_file()
     ]
     return st.navigation(pages)
 

@@ -36,6 +36,13 @@ def test_gpus_come_back(store: Store) -> None:
     assert load_machine(store) == machine
 
 
+def test_the_best_rate_is_kept(store: Store) -> None:
+    here = read_machine()
+    save_machine(store, Machine(here.cores, here.memory, (), "fp32", {"fp32": 100.0}))
+    save_machine(store, Machine(here.cores, here.memory, (), "bf16", {"fp32": 20.0, "bf16": 40.0}))
+    assert load_machine(store).gflops == {"fp32": 100.0, "bf16": 40.0}
+
+
 def test_a_containers_limits_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_CGROUP", tmp_path)
     free = read_machine()
