@@ -89,6 +89,8 @@ SAMPLES: dict[str, Sample] = {
                 **_SPLITS,
                 "train": {"epochs": 10, "batch_size": 32, "learning_rate": 2e-3},
                 "chain": {"width": 128},
+                # What the links add to the backbone is the first thing that a lecture shows.
+                "heads": {name: {"depths": [0, "last"]} for name in ("intent", "mood", "items")},
             },
         ),
         Sample(
