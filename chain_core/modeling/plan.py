@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from chain_core.config import Config, HeadConfig, LinkConfig
+from chain_core.data.encode import LEXICAL_BUCKETS
 from chain_core.modeling.catalogue import BackboneFacts
 from chain_core.modeling.shapes import BackboneShapes
 from chain_core.modeling.sizes import FEED_FORWARD, LEXICAL_WIDTH, compute_attention_sizes, compute_inner
 from chain_core.modeling.taps import choose_taps
 
-LEXICAL_BUCKETS = 8192
 KINDS_OVER_POSITIONS = ("attention",)
 BYTES = 4
 OPTIMISER_COPIES = 3

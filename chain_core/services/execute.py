@@ -104,7 +104,7 @@ def _execute(config: Config, out: Path, folder: Path, tell: Emit, should_stop: C
     dtype = choose_precision(config.train.precision, device)
     model = build_model(config, material.tasks, material.facts)
     before = time.perf_counter()
-    feed = _build_feed(material, model, device, dtype, tell, should_stop)
+    feed = build_feed(material, model, device, dtype, tell, should_stop)
     seconds = {"features": time.perf_counter() - before}
 
     tell({"kind": "phase", "phase": "training"})
@@ -182,7 +182,8 @@ def _fix_paths(data: Any, folder: Path) -> Any:
     return data.model_copy(update=fixed)
 
 
-def _build_feed(material: Material, model: ChainModel, device, dtype, tell: Emit, should_stop) -> Feed:
+def build_feed(material: Material, model: ChainModel, device, dtype, tell: Emit, should_stop) -> Feed:
+    """The rows encoded, the frozen half's states computed or found in the cache, the labels as numbers."""
     config, facts = material.config, material.facts
     tell({"kind": "phase", "phase": "features"})
     max_length = config.input.max_length or facts.max_length

@@ -11,7 +11,7 @@ import torch
 from chain_core.config import TrainConfig, resolve_config
 from chain_core.errors import ConfigError, DataError
 from chain_core.modeling.model import build_model
-from chain_core.services.execute import _build_feed, prepare_run
+from chain_core.services.execute import build_feed, prepare_run
 from chain_core.training.feed import choose_labelled, sample_batches
 from chain_core.training.loop import compute_total, train
 from chain_core.training.optimiser import build_optimiser, compute_rate
@@ -43,7 +43,7 @@ def start(folder, commands, tmp_path, *, should_stop=lambda: False, **sections):
     }
     material = prepare_run(resolve_config(mapping), tmp_path)
     model = build_model(material.config, material.tasks, material.facts)
-    feed = _build_feed(material, model, CPU, torch.float32, lambda event: None, should_stop)
+    feed = build_feed(material, model, CPU, torch.float32, lambda event: None, should_stop)
     return model, feed, train(model, feed, material.tasks, material.config, CPU, torch.float32, should_stop)
 
 
