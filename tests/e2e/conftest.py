@@ -91,7 +91,7 @@ class Screen:
         self.settle()
 
     def wait_for_text(self, text: str | re.Pattern[str]) -> Locator:
-        found = self.page.get_by_text(text).first
+        found = self.page.get_by_text(text).filter(visible=True).first
         found.wait_for()
         return found
 
