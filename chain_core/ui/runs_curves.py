@@ -68,9 +68,19 @@ def build_loss_chart(train: str, validation: str, titles: Mapping[str, str]) -> 
         "transform": [{"filter": {"field": "split", "equal": validation}}],
         "mark": {"type": "point", "filled": True, "size": 22},
     }
-    return {"encoding": encoding, "layer": [lines, points]}
+    # A line of one point cannot be seen: the first steps are points as well.
+    first_points = {
+        "transform": [
+            {"filter": {"field": "split", "equal": train}},
+            {"joinaggregate": [{"op": "count", "as": "count"}], "groupby": ["depth"]},
+            {"filter": {"field": "count", "lt": FEW_POINTS}},
+        ],
+        "mark": {"type": "point", "filled": True, "size": 22},
+    }
+    return {"encoding": encoding, "layer": [lines, points, first_points]}
 
 
+FEW_POINTS = 8
 _TOOLTIP = (("epoch", "quantitative"), ("loss", "quantitative"), ("depth", "nominal"), ("split", "nominal"))
 
 
