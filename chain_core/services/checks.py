@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from chain_core.config import Config, DataConfig, HeadConfig, InputConfig, find_problems, merge, resolve_config
-from chain_core.data.schema import Task, build_tasks, infer_columns, suggest_config
+from chain_core.config import Config, DataConfig, HeadConfig, InputConfig, find_problems, resolve_config
+from chain_core.data.schema import Task, build_tasks
 from chain_core.data.splits import split_rows
 from chain_core.data.store import open_rows
 from chain_core.data.text import read_texts
@@ -24,6 +24,7 @@ from chain_core.errors import BackboneError, ChainError, ConfigError, DataError
 from chain_core.modeling.catalogue import BackboneFacts, load_token_counter
 from chain_core.modeling.plan import Plan, Workload, compute_plan
 from chain_core.modeling.shapes import BackboneShapes, read_shapes
+from chain_core.services.complete import complete_mapping
 
 SAMPLE_ROWS = 300
 """Rows whose lengths in tokens stand for all."""
@@ -96,18 +97,10 @@ def find_draft_problems(
 
 def complete_draft(draft: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """The draft with its input, split column and heads inferred from the columns where it leaves them out."""
-    given = draft.get("input")
-    has_input = isinstance(given, Mapping) and bool(given.get("text") or given.get("tokens"))
-    if has_input and draft.get("heads") is not None:
-        return dict(draft)
     try:
-        suggestion = suggest_config(infer_columns(_open_table(_read_data_config(draft), folder)))
+        return complete_mapping(draft, _open_table(_read_data_config(draft), folder))
     except (ChainError, OSError):
         return dict(draft)
-    if has_input:
-        suggestion.pop("input", None)
-    kept = {key: value for key, value in draft.items() if value is not None}
-    return merge(suggestion, kept)
 
 
 def _check_backbone(config: Config, facts: BackboneFacts | None, shapes: BackboneShapes | None):

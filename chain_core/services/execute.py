@@ -17,14 +17,14 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from chain_core.config import Config, dump_yaml, resolve_config
+from chain_core.config import Config, dump_yaml
 from chain_core.data.encode import encode_texts
 from chain_core.data.labels import read_gold
-from chain_core.data.schema import Task, build_tasks, infer_columns, suggest_config
+from chain_core.data.schema import Task, build_tasks
 from chain_core.data.splits import split_rows
 from chain_core.data.store import open_rows
 from chain_core.data.text import Texts, read_texts
-from chain_core.errors import ConfigError, ResourceError
+from chain_core.errors import ResourceError
 from chain_core.modeling.bundle import save_bundle
 from chain_core.modeling.catalogue import BackboneFacts, load_tokenizer, read_facts
 from chain_core.modeling.chain import count_parameters, needs_positions
@@ -34,6 +34,7 @@ from chain_core.modeling.model import ChainModel, build_model, load_lower
 from chain_core.paths import get_folder
 from chain_core.reports.metrics import compute_report
 from chain_core.reports.predictions import HeadInfo, Predictions, build_predictions, save_predictions
+from chain_core.services.complete import complete_config
 from chain_core.training.evaluate import Answers, compute_answers
 from chain_core.training.feed import Feed, encode_all_labels
 from chain_core.training.loop import Outcome, train
@@ -146,30 +147,6 @@ def prepare_run(config: Config, folder: Path) -> Material:
     tasks = build_tasks(table, config.heads, splits["train"])
     config = config.model_copy(update={"data": _fix_paths(config.data, folder)})
     return Material(config, table, texts, tasks, splits, facts, tuple(notes))
-
-
-def complete_config(config: Config, table: pa.Table) -> tuple[Config, list[dict[str, Any]]]:
-    """The config with its input, heads and split column inferred where it leaves them out, and notes that say so."""
-    columns = config.input
-    if config.heads is not None and (columns.text or columns.tokens):
-        return config, []
-    suggestion = suggest_config(infer_columns(table))
-    mapping = config.model_dump()
-    notes = []
-    if not (columns.text or columns.tokens):
-        mapping["input"] |= suggestion.get("input", {})
-        chosen = ", ".join(f"{role}: {name}" for role, name in suggestion.get("input", {}).items())
-        if chosen:
-            notes.append({"code": "input_inferred", "params": {"columns": chosen}})
-    if config.heads is None:
-        mapping["heads"] = suggestion.get("heads", {})
-        if not mapping["heads"]:
-            raise ConfigError("no_label_column", path="heads")
-        listed = ", ".join(f"{name} ({head['kind']})" for name, head in mapping["heads"].items())
-        notes.append({"code": "heads_inferred", "params": {"heads": listed}})
-    if config.data.split is None and "split" in suggestion.get("data", {}):
-        mapping["data"]["split"] = suggestion["data"]["split"]
-    return resolve_config(mapping), notes
 
 
 def _fix_paths(data: Any, folder: Path) -> Any:
