@@ -18,7 +18,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "balanced": {
         "backbone": {"tuning": "lora", "layers": 3},
         "chain": {"depth": 3},
-        "train": {"epochs": 8, "batch_size": 32, "learning_rate": 1e-3, "backbone_learning_rate": 1e-3},
+        "train": {"epochs": 10, "batch_size": 32, "learning_rate": 1e-3, "backbone_learning_rate": 1e-3},
     },
     "thorough": {
         "backbone": {"tuning": "lora"},
