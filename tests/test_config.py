@@ -267,3 +267,12 @@ def test_the_readme_tells_every_key_and_its_default(key: str, default: Any) -> N
     shown = written[default] if default is None or isinstance(default, bool) else str(default)
     shown = "–" if default is ... else f"`{'[last]' if default == ('last',) else shown}`"
     assert f"| `{key}` | {shown} |" in (PROJECT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("word", ["on", "off", "auto"])
+def test_bare_on_and_off_are_words_here(word: str) -> None:
+    config = resolve_config(load_yaml(f"data: {{train: x}}\nchain: {{lexical: {word}}}"))
+    assert config.chain.lexical == word
+    overridden = resolve_config(apply_overrides({"data": {"train": "x"}}, [f"chain.lexical={word}"]))
+    assert overridden.chain.lexical == word
+    assert resolve_config(load_yaml(dump_yaml(config))) == config

@@ -20,6 +20,11 @@ def _refuse_no_number(value: Any) -> Any:
     return value
 
 
+def _name_switch(value: Any) -> Any:
+    """YAML 1.1 reads a bare `on` or `off` as a truth value."""
+    return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
+
+
 Int = Annotated[int, BeforeValidator(_refuse_no_number)]
 Float = Annotated[float, BeforeValidator(_refuse_no_number), Field(allow_inf_nan=False)]
 Depth = Annotated[
@@ -103,7 +108,7 @@ class ChainConfig(Section):
         Annotated[LinkConfig, Tag("one")] | Annotated[tuple[LinkConfig, ...], Tag("each")],
         Discriminator(lambda value: "each" if isinstance(value, list | tuple) else "one"),
     ] = LinkConfig()
-    lexical: Literal["auto", "on", "off"] = "auto"
+    lexical: Annotated[Literal["auto", "on", "off"], BeforeValidator(_name_switch)] = "auto"
     """Join word shapes and affixes to link 1; auto: where a head tags."""
 
 
