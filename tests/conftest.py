@@ -17,3 +17,19 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "workspace"
     monkeypatch.setenv("CHAIN_HOME", str(folder))
     return folder
+
+
+@pytest.fixture(scope="session")
+def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny random BERT, saved as a user's folder would be."""
+    from tests.tiny import save_tiny_backbone
+
+    return save_tiny_backbone(tmp_path_factory.mktemp("backbone") / "bert")
+
+
+@pytest.fixture(scope="session")
+def commands(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """JSON lines with a column for every kind of head."""
+    from tests.tiny import build_commands, write_rows
+
+    return write_rows(tmp_path_factory.mktemp("rows") / "commands.jsonl", build_commands())

@@ -19,7 +19,7 @@ from chain_core.data.schema import Task
 from chain_core.modeling.batch import Batch
 from chain_core.modeling.heads import Head, build_head
 from chain_core.modeling.lexical import LexicalTap
-from chain_core.modeling.links import build_link
+from chain_core.modeling.links import LINKS, build_link, pool_mean
 from chain_core.modeling.taps import choose_taps
 
 
@@ -111,8 +111,6 @@ def find_layers_read(config: Config, num_layers: int) -> tuple[int, ...]:
 
 def needs_positions(config: Config) -> bool:
     """Whether any link or head works on positions; if none does, pooled vectors are what is cached."""
-    from chain_core.modeling.links import LINKS
-
     heads = (config.heads or {}).values()
     links = (config.get_link(position) for position in range(1, config.chain.depth + 1))
     return (
@@ -131,6 +129,4 @@ def count_parameters(module: nn.Module, *, trainable: bool = False) -> int:
 @torch.no_grad()
 def compute_mean_pooled(states: Tensor, mask: Tensor) -> Tensor:
     """What is cached where nothing needs positions: (B, T, H), (B, T) -> (B, H)."""
-    from chain_core.modeling.links import pool_mean
-
     return pool_mean(states.float(), mask)

@@ -14,6 +14,8 @@ from chain_core.data.encode import encode_texts
 from chain_core.data.text import Texts
 from chain_core.modeling.backbones import Backbone
 from chain_core.modeling.batch import Batch, build_batch
+from chain_core.modeling.bundle import load_bundle
+from chain_core.modeling.catalogue import load_tokenizer
 from chain_core.modeling.chain import compute_mean_pooled, needs_positions
 from chain_core.modeling.device import autocast, choose_device, choose_precision
 from chain_core.modeling.model import ChainModel, load_lower
@@ -62,9 +64,6 @@ class Bundle:
 
 def open_bundle(folder: Any, device: str = "auto") -> Bundle:
     """A bundle's model on a device, with its tokenizer and the backbone's frozen half."""
-    from chain_core.modeling.bundle import load_bundle
-    from chain_core.modeling.catalogue import load_tokenizer
-
     model, config, tasks, facts = load_bundle(folder)
     place = choose_device(device)
     lower = load_lower(facts, model.base).to(place) if model.base else None

@@ -1,4 +1,4 @@
-"""A tiny backbone and a tiny table; workers that run the fakes of this folder."""
+"""Workers that run the fakes of this folder."""
 
 from __future__ import annotations
 
@@ -12,17 +12,6 @@ from chain_core.services.runners import ProcessRunner
 from chain_core.services.store import Run, Store
 from chain_core.services.supervisor import Supervisor
 from tests.services.waiting import wait_for
-from tests.tiny import build_commands, save_tiny_backbone, write_rows
-
-
-@pytest.fixture(scope="session")
-def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny_backbone(tmp_path_factory.mktemp("backbone") / "bert")
-
-
-@pytest.fixture(scope="session")
-def commands(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_rows(tmp_path_factory.mktemp("rows") / "commands.jsonl", build_commands())
 
 
 @pytest.fixture(autouse=True)
