@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chain_core.config import (
+    AugmentConfig,
     BackboneConfig,
     ChainConfig,
     Config,
@@ -20,6 +21,9 @@ from chain_core.config import (
     HeadConfig,
     InputConfig,
     LinkConfig,
+    SetConfig,
+    StageConfig,
+    StartConfig,
     TrainConfig,
     apply_overrides,
     dump_yaml,
@@ -28,7 +32,7 @@ from chain_core.config import (
     merge,
     resolve_config,
 )
-from chain_core.config.sections import Section
+from chain_core.config.fields import Section
 from chain_core.errors import ConfigError
 from chain_core.messages import LANGUAGES
 from chain_core.paths import PROJECT
@@ -49,6 +53,85 @@ def test_data_alone_is_a_valid_file() -> None:
     assert config.data.validation == 0.1
     assert config.heads is None
     assert config.backbone.name == "minilm-l6"
+
+
+PARTS_THAT_DO_NOT_FIT: list[tuple[dict[str, Any], str, str]] = [
+    ({"chain": {"depth": 2, "densities": [0.5]}}, "chain.densities", "densities_length"),
+    ({"chain": {"links": {"kind": "conv", "kernel": 4}}}, "chain.links.kernel", "kernel_even"),
+    ({"chain": {"links": {"tie": 3}}}, "chain.links.tie", "tie_later"),
+    ({"chain": {"depth": 2, "links": [{"tie": 2}, {}]}}, "chain.links[0].tie", "tie_later"),
+    ({"chain": {"depth": 2, "links": [{}, {"tie": 1, "density": 0.5}]}}, "chain.links[1].tie", "tie_differs"),
+    ({"chain": {"densities": "growing", "links": [{}, {"tie": 1}, {}]}}, "chain.links[1].tie", "tie_differs"),
+    ({"chain": {"links": {"kind": "linear", "tie": "backbone"}}}, "chain.links.tie", "tie_backbone_kind"),
+    ({"chain": {"links": {"kind": "conv", "init": "backbone"}}}, "chain.links.init", "init_backbone_kind"),
+    ({"backbone": {"tuning": "adalora", "final_rank": 32}}, "backbone.final_rank", "must_be_at_most"),
+    ({"also": {"news": {"data": {"train": "b.csv"}}}}, "also.news", "also_unused"),
+    ({"heads": {"a": {**HEADS["intent"], "data": "news"}}}, "heads.a.data", "head_data_unknown"),
+    ({"heads": {"a": {"kind": "classification"}}}, "heads.a.column", "missing_key"),
+    ({"heads": {"a": {**HEADS["intent"], "crf": True}}}, "heads.a.crf", "option_of_kinds"),
+    ({"heads": {"a": {**HEADS["intent"], "mixture": True, "share": True}}}, "heads.a.mixture", "mixture_alone"),
+    (
+        {"input": {"tokens": "t"}, "heads": {"a": {"kind": "span", "column": "answer"}}},
+        "heads.a.kind",
+        "span_needs_text",
+    ),
+    (
+        {"input": {"text": "t"}, "heads": {"a": {**HEADS["intent"], "pooling": "pair"}}},
+        "heads.a.pooling",
+        "pooling_needs_pair",
+    ),
+    ({"stages": [{"depth": 9}]}, "stages[0].depth", "stage_depth_beyond"),
+    ({"stages": [{"trains": ["backbone"]}]}, "stages[0].trains", "stage_trains_nothing"),
+    ({"stages": [{"data": "texts.txt"}]}, "stages[0].data", "stage_data_labelled"),
+    ({"stages": [{"depth": 3}, {"depth": 2}]}, "stages[1].depth", "stage_shrinks"),
+    (
+        {"chain": {"links": {"init": "random"}}, "stages": [{"depth": 2}, {"depth": 3}]},
+        "stages[1].depth",
+        "growth_not_identity",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("sections", "path", "code"), PARTS_THAT_DO_NOT_FIT, ids=[c for *_, c in PARTS_THAT_DO_NOT_FIT]
+)
+def test_parts_that_do_not_fit_are_named(sections: dict[str, Any], path: str, code: str) -> None:
+    problem = find_one(**sections)
+    assert (problem.path, problem.code) == (path, code)
+    assert all(problem.text(language) for language in LANGUAGES)
+
+
+@pytest.mark.parametrize(("written", "count"), [("500k", 500_000), ("1.5M", 1_500_000), (7, 7), ("12 k", 12_000)])
+def test_a_budget_may_be_written_short(written: Any, count: int) -> None:
+    assert resolve_config({**DATA, "chain": {"budget": written}}).chain.budget == count
+
+
+@pytest.mark.parametrize("written", ["many", "-5k", 0, "k"])
+def test_a_budget_is_a_number(written: Any) -> None:
+    assert find_one(chain={"budget": written}).path == "chain.budget"
+
+
+def test_the_course_of_densities_scales_each_link() -> None:
+    def densities(course: Any) -> list[float]:
+        config = resolve_config({**DATA, "chain": {"depth": 4, "links": {"density": 0.5}, "densities": course}})
+        return [config.get_link(position).density for position in range(1, 5)]
+
+    assert densities("constant") == [0.5] * 4
+    assert densities("growing") == [0.125, 0.25, 0.375, 0.5]
+    assert densities("shrinking") == [0.5, 0.375, 0.25, 0.125]
+    assert densities([1.0, 0.5, 0.2, 0.1]) == [0.5, 0.25, 0.1, 0.05]
+
+
+def test_one_mapping_ties_the_links_after_the_one_it_names() -> None:
+    config = resolve_config({**DATA, "chain": {"depth": 3, "links": {"tie": 1}}})
+    assert [config.get_link(position).tie for position in (1, 2, 3)] == [None, 1, 1]
+
+
+def test_stages_fill_what_they_leave_open() -> None:
+    one = resolve_config({**DATA, "train": {"epochs": 7}}).get_stages()
+    assert [(stage.name, stage.epochs, stage.depth) for stage in one] == [("1-tasks", 7, 3)]
+    two = resolve_config({**DATA, "stages": [{"depth": 1, "learning_rate": 0.5}, {"name": "all"}]}).get_stages()
+    assert [(stage.name, stage.depth, stage.learning_rate) for stage in two] == [("1-tasks", 1, 0.5), ("all", 3, 1e-3)]
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -249,24 +332,41 @@ def test_merging_leaves_both_as_they_were() -> None:
     assert over == {"a": {"b": {"d": 3}}}
 
 
+INNER: dict[str, type[Section]] = {
+    "data": DataConfig, "input": InputConfig, "backbone": BackboneConfig, "chain": ChainConfig, "train": TrainConfig,
+    "augment": AugmentConfig, "chain.links": LinkConfig,
+}  # fmt: skip
+ENTRIES: dict[str, type[Section]] = {
+    "heads": HeadConfig,
+    "also": SetConfig,
+    "stages": StageConfig,
+    "start": StartConfig,
+}
+
+
 def list_keys(section: type[Section], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    inner = {"data": DataConfig, "input": InputConfig, "backbone": BackboneConfig, "chain": ChainConfig}
-    inner |= {"train": TrainConfig, "links": LinkConfig}
     for name, field in section.model_fields.items():
-        if name in inner and prefix in ("", "chain."):
-            yield from list_keys(inner[name], f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", ... if field.is_required() else field.get_default()
-        if name == "heads":
-            yield from list_keys(HeadConfig, "heads.NAME.")
+        key = prefix + name
+        if key in INNER:
+            yield from list_keys(INNER[key], f"{key}.")
+        elif not isinstance(field.default, Section):
+            yield key, ... if field.is_required() else field.get_default()
+        if key in ENTRIES:
+            yield from list_keys(ENTRIES[key], f"{key}.NAME." if key in ("heads", "also") else f"{key}.")
+
+
+def write_default(default: Any) -> str:
+    if default is ... or default == "":
+        return "–"
+    written = {True: "true", False: "false", None: "null"}
+    if default is None or isinstance(default, bool):
+        return f"`{written[default]}`"
+    return f"`[{', '.join(default)}]`" if isinstance(default, tuple) else f"`{default}`"
 
 
 @pytest.mark.parametrize(("key", "default"), list_keys(Config))
 def test_the_readme_tells_every_key_and_its_default(key: str, default: Any) -> None:
-    written = {True: "true", False: "false", None: "null"}
-    shown = written[default] if default is None or isinstance(default, bool) else str(default)
-    shown = "–" if default is ... else f"`{'[last]' if default == ('last',) else shown}`"
-    assert f"| `{key}` | {shown} |" in (PROJECT / "README.md").read_text(encoding="utf-8")
+    assert f"| `{key}` | {write_default(default)} |" in (PROJECT / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("word", ["on", "off", "auto"])

@@ -1,23 +1,34 @@
 """What a run is asked to do: frozen values, read from YAML and written back complete.
 
+fields     the types of single values
 sections   every key: type, range, default, unit
+root       the whole config, and what follows from its keys
+checks     what the keys must have in common
 resolve    a user's mapping -> Config, or what is wrong with it
 explain    what is wrong, in words, with the key's path (`chain.links[2].density`)
 text       YAML <-> mapping, `--set key=value`
 """
 
+from chain_core.config.fields import MAX_DEPTH
 from chain_core.config.resolve import find_problems, resolve_config
+from chain_core.config.root import Config
 from chain_core.config.sections import (
     HEAD_KINDS,
     LINK_KINDS,
-    MAX_DEPTH,
+    LORA_TUNINGS,
+    POSITION_KINDS,
+    SELF_SUPERVISED,
+    TUNINGS,
+    AugmentConfig,
     BackboneConfig,
     ChainConfig,
-    Config,
     DataConfig,
     HeadConfig,
     InputConfig,
     LinkConfig,
+    SetConfig,
+    StageConfig,
+    StartConfig,
     TrainConfig,
 )
 from chain_core.config.text import MAX_YAML_BYTES, apply_overrides, dump_mapping, dump_yaml, load_yaml, merge
@@ -25,8 +36,13 @@ from chain_core.config.text import MAX_YAML_BYTES, apply_overrides, dump_mapping
 __all__ = [
     "HEAD_KINDS",
     "LINK_KINDS",
+    "LORA_TUNINGS",
     "MAX_DEPTH",
     "MAX_YAML_BYTES",
+    "POSITION_KINDS",
+    "SELF_SUPERVISED",
+    "TUNINGS",
+    "AugmentConfig",
     "BackboneConfig",
     "ChainConfig",
     "Config",
@@ -34,6 +50,9 @@ __all__ = [
     "HeadConfig",
     "InputConfig",
     "LinkConfig",
+    "SetConfig",
+    "StageConfig",
+    "StartConfig",
     "TrainConfig",
     "apply_overrides",
     "dump_mapping",

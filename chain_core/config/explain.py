@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
+from chain_core.config.fields import Section
+from chain_core.config.root import Config
 from chain_core.config.sections import (
+    AugmentConfig,
     BackboneConfig,
     ChainConfig,
-    Config,
     DataConfig,
     HeadConfig,
     InputConfig,
     LinkConfig,
-    Section,
+    SetConfig,
+    StageConfig,
+    StartConfig,
     TrainConfig,
 )  # fmt: skip
 from chain_core.errors import ConfigError
 from chain_core.registry import nearest
 
+_NAMED_BY_USER = {("heads",), ("also",)}
 _TAGS = {"one", "each", "word", "number", "str", "float", "int"}
 _TAG_PREFIXES = ("literal[", "tuple[", "function-", "constrained-")
 
@@ -26,7 +31,7 @@ def _format_path(location: tuple[Any, ...]) -> str:
     """`("chain", "links", "each", 2, "density")` -> `chain.links[2].density`, without pydantic's words."""
     path = ""
     for index, part in enumerate(location):
-        named_by_user = index == 0 or location[:index] == ("heads",)
+        named_by_user = index == 0 or location[:index] in _NAMED_BY_USER
         if isinstance(part, int):
             path += f"[{part}]"
         elif named_by_user or not (part in _TAGS or str(part).startswith(_TAG_PREFIXES)):
@@ -55,7 +60,7 @@ def explain_finding(detail: Any) -> ConfigError:
     if kind in _BOUNDS:
         code, key = _BOUNDS[kind]
         return ConfigError(code, path=path, given=given, limit=context[key])
-    if kind == "string_pattern_mismatch" and "heads" in location:
+    if kind == "string_pattern_mismatch" and location[0] in ("heads", "also"):
         return ConfigError("head_name", path=path, given=given)
     return ConfigError(_WRONG_TYPES.get(kind, "invalid"), path=path, given=given)
 
@@ -91,10 +96,11 @@ def _known_keys(location: tuple[Any, ...]) -> list[str]:
     sections: dict[str, type[Section]] = {
         "data": DataConfig, "input": InputConfig, "backbone": BackboneConfig,
         "chain": ChainConfig, "links": LinkConfig, "heads": HeadConfig, "train": TrainConfig,
+        "also": SetConfig, "augment": AugmentConfig, "stages": StageConfig, "start": StartConfig,
     }  # fmt: skip
     section: type[Section] = Config
     for index, part in enumerate(location[:-1]):
-        named_by_user = location[:index] == ("heads",)
+        named_by_user = location[:index] in _NAMED_BY_USER
         if isinstance(part, str) and not named_by_user:
             section = sections.get(part, section)
     return list(section.model_fields)

@@ -5,38 +5,24 @@ Widths are numbers of features, fractions are in [0, 1], lengths are in tokens.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
+from pydantic import BeforeValidator, Discriminator, Field, Tag
 
-MAX_DEPTH = 12
-HEAD_KINDS = ("classification", "multilabel", "regression", "tagging")
-LINK_KINDS = ("linear", "bottleneck", "attention")
+from chain_core.config.fields import MAX_DEPTH, Count, Depth, Float, Int, Section, Share, Tie, name_switch
 
-
-def _refuse_no_number(value: Any) -> Any:
-    if isinstance(value, bool) or value != value:
-        raise ValueError("not_a_number")
-    return value
-
-
-def _name_switch(value: Any) -> Any:
-    """YAML 1.1 reads a bare `on` or `off` as a truth value."""
-    return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
-
-
-Int = Annotated[int, BeforeValidator(_refuse_no_number)]
-Float = Annotated[float, BeforeValidator(_refuse_no_number), Field(allow_inf_nan=False)]
-Depth = Annotated[
-    Annotated[Literal["last"], Tag("word")] | Annotated[Int, Field(ge=0, le=MAX_DEPTH), Tag("number")],
-    Discriminator(lambda value: "word" if isinstance(value, str) else "number"),
-]
-
-
-class Section(BaseModel):
-    """A part of the config: cannot change, knows no extra keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+HEAD_KINDS = (
+    *("classification", "multilabel", "regression", "tagging", "span", "relation"),
+    *("masked_lm", "causal_lm", "next_sentence"),
+)
+SELF_SUPERVISED = ("masked_lm", "causal_lm", "next_sentence")
+"""Kinds of heads that need no column: what they predict is made from the texts themselves."""
+LINK_KINDS = ("linear", "bottleneck", "attention", "conv", "backbone")
+TUNINGS = ("frozen", "lora", "rslora", "dora", "adalora", "ia3", "prefix", "norm", "full")
+LORA_TUNINGS = ("lora", "rslora", "dora", "adalora")
+"""Tunings that add two factors to linear layers."""
+POSITION_KINDS = ("tagging", "span", "relation", "masked_lm", "causal_lm")
+"""Kinds of heads that read single positions; the others read a row's pooled vector."""
 
 
 class DataConfig(Section):
@@ -70,13 +56,20 @@ class BackboneConfig(Section):
     """The pretrained model: a packaged name, a local folder, or a hub id; and how it is tuned."""
 
     name: str = Field(default="minilm-l6", min_length=1)
-    tuning: Literal["frozen", "lora", "full"] = "frozen"
+    tuning: Literal["frozen", "lora", "rslora", "dora", "adalora", "ia3", "prefix", "norm", "full"] = "frozen"
+    """LoRA (Hu et al. 2021, arXiv 2106.09685), rsLoRA (Kalajdzievski 2023, arXiv 2312.03732), DoRA (Liu et al. 2024,
+    arXiv 2402.09353), AdaLoRA (Zhang et al. 2023, arXiv 2303.10512), IA3 (Liu et al. 2022, arXiv 2205.05638), prefix
+    tuning (Li and Liang 2021, arXiv 2101.00190), norm: only the layers' norms, full: every weight."""
     layers: Int | None = Field(default=None, ge=1)
     """Tune only the top N layers; null: all of them. Without meaning when frozen."""
     rank: Int = Field(default=16, ge=1, le=512)
-    """Of LoRA's two factors (Hu et al. 2021, arXiv 2106.09685)."""
+    """Of LoRA's two factors; AdaLoRA begins with it."""
+    final_rank: Int | None = Field(default=None, ge=1, le=512)
+    """The mean rank that AdaLoRA prunes down to; null: half of `rank`."""
     alpha: Float = Field(default=32.0, gt=0)
-    """LoRA's scale: its product is multiplied by alpha / rank."""
+    """LoRA's scale: its product is multiplied by alpha / rank, for rsLoRA by alpha / sqrt(rank)."""
+    prefix_length: Int = Field(default=16, ge=1, le=256)
+    """Learned positions in front of each tuned layer's keys and values, for prefix tuning."""
     dropout: Float = Field(default=0.05, ge=0, lt=1)
     """On LoRA's input."""
     targets: Literal["all-linear"] | tuple[str, ...] = "all-linear"
@@ -86,12 +79,17 @@ class BackboneConfig(Section):
 class LinkConfig(Section):
     """One link: z_k = x_k + f_k(x_k), where x_k joins the last state and the link's tap."""
 
-    kind: Literal["auto", "linear", "bottleneck", "attention"] = "auto"
-    """auto: attention where a head tags, else bottleneck: it works on pooled vectors, in moments."""
-    density: Float = Field(default=1.0, gt=0, le=1)
+    kind: Literal["auto", "linear", "bottleneck", "attention", "conv", "backbone"] = "auto"
+    """auto: attention where a head works on positions, else bottleneck: it works on pooled vectors, in moments."""
+    density: Share = 1.0
     """Inner width as a fraction of the full one."""
     dropout: Float = Field(default=0.1, ge=0, lt=1)
-    init: Literal["identity", "random"] = "identity"
+    kernel: Int = Field(default=5, ge=1, le=31)
+    """Positions that a conv link looks at; odd."""
+    init: Literal["identity", "random", "backbone"] = "identity"
+    """backbone: from the weights of the layer that the link taps."""
+    tie: Tie | None = None
+    """Share f_k with an earlier link (its position), or be the tapped backbone layer itself."""
     strategy: Literal["train", "freeze"] = "train"
     detach: bool = False
     """Stop the gradient from flowing on to earlier links."""
@@ -108,21 +106,49 @@ class ChainConfig(Section):
         Annotated[LinkConfig, Tag("one")] | Annotated[tuple[LinkConfig, ...], Tag("each")],
         Discriminator(lambda value: "each" if isinstance(value, list | tuple) else "one"),
     ] = LinkConfig()
-    lexical: Annotated[Literal["auto", "on", "off"], BeforeValidator(_name_switch)] = "auto"
+    densities: Annotated[
+        Annotated[Literal["constant", "growing", "shrinking"], Tag("word")] | Annotated[tuple[Share, ...], Tag("each")],
+        Discriminator(lambda value: "each" if isinstance(value, list | tuple) else "word"),
+    ] = "constant"
+    """How the links' densities relate: each link's own density is multiplied by its share of this course."""
+    budget: Count | None = None
+    """Parameters of all links together, projections of taps included; null: as the densities give."""
+    lexical: Annotated[Literal["auto", "on", "off"], BeforeValidator(name_switch)] = "auto"
     """Join word shapes and affixes to link 1; auto: where a head tags."""
 
 
 class HeadConfig(Section):
     """One task's output module and loss, at one or several depths."""
 
-    kind: Literal["classification", "multilabel", "regression", "tagging"]
-    column: str = Field(min_length=1)
+    kind: Literal[
+        "classification", "multilabel", "regression", "tagging", "span", "relation",
+        "masked_lm", "causal_lm", "next_sentence",
+    ]  # fmt: skip
+    column: str = ""
+    """What it predicts; none for the three self-supervised kinds."""
+    data: str | None = None
+    """The entry of `also` whose rows have the column; null: those of `data`."""
     depths: tuple[Depth, ...] = Field(default=("last",), min_length=1)
     """Positions in the chain, 0 (the backbone) … depth; `last` is the chain's depth."""
     weight: Float = Field(default=1.0, ge=0)
     depth_weights: tuple[Annotated[Float, Field(ge=0)], ...] | None = None
     """One for each entry of `depths`; null: 1 each."""
+    share: bool = False
+    """One head object for all its depths, instead of one each."""
+    mixture: bool = False
+    """One output, from a learned mixture of the states at its depths (Peters et al. 2018, arXiv 1802.05365)."""
+    pooling: Literal["auto", "row", "pair"] = "auto"
+    """pair: pool each text of a pair by itself and compare them; auto: where there is a pair (but for relations)."""
+    crf: bool = False
+    """Tagging: learn which tag follows which (Lample et al. 2016, arXiv 1603.01360)."""
+    start: str | None = None
+    """Span: a column with the answer's first character; null: where the answer first stands in the text."""
+    spans: tuple[str, str] | None = None
+    """Relation: two columns with [first, last + 1] of words (tokens) or characters (text); null: <e1>…</e1> and
+    <e2>…</e2> in the text."""
     class_weights: Literal["none", "balanced"] = "none"
+    focal: Float = Field(default=0.0, ge=0, le=10)
+    """Exponent by which sure examples count less (Lin et al. 2017, arXiv 1708.02002); 0: plain cross-entropy."""
     label_smoothing: Float = Field(default=0.0, ge=0, lt=1)
     dropout: Float = Field(default=0.1, ge=0, lt=1)
     separator: str | None = Field(default=None, min_length=1, max_length=3)
@@ -144,6 +170,18 @@ class TrainConfig(Section):
     schedule: Literal["linear", "cosine", "constant"] = "linear"
     clip: Float | None = Field(default=1.0, gt=0)
     """Largest norm of the gradient; null: no clipping."""
+    loss_weights: Literal["fixed", "uncertainty"] = "fixed"
+    """uncertainty: learned beside the heads' own weights (Kendall et al. 2018, arXiv 1705.07115)."""
+    sampling: Literal["proportional", "uniform", "temperature"] = "proportional"
+    """How often a batch is drawn from each group of rows that bear the same heads' labels."""
+    temperature: Float = Field(default=2.0, ge=1, le=100)
+    """Of `temperature` sampling: a group of n rows is drawn in proportion to n ** (1 / temperature)."""
+    l2_sp: Float = Field(default=0.0, ge=0, le=10)
+    """Strength of the pull towards the pretrained weights (Li et al. 2018, arXiv 1802.01483)."""
+    r_drop: Float = Field(default=0.0, ge=0, le=100)
+    """Strength of the agreement of two passes (Liang et al. 2021, arXiv 2106.14448)."""
+    adversarial: Float = Field(default=0.0, ge=0, le=100)
+    """Length of a row's perturbation along its gradient (FGM, Miyato et al. 2017, arXiv 1605.07725)."""
     patience: Int | None = Field(default=None, ge=1)
     """Stop after this many epochs without a better `metric`; null: never early."""
     metric: str = "mean"
@@ -153,46 +191,57 @@ class TrainConfig(Section):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
 
 
-class Config(Section):
-    """A whole run, as the YAML file gives it."""
+class SetConfig(Section):
+    """A further data set on the same chain."""
 
-    name: str = Field(default="chain", min_length=1, max_length=120)
-    preset: Literal["fast", "balanced", "thorough"] = "fast"
     data: DataConfig
     input: InputConfig = InputConfig()
-    backbone: BackboneConfig = BackboneConfig()
-    chain: ChainConfig = ChainConfig()
-    heads: dict[Annotated[str, Field(pattern=r"^[^\s/@:|]{1,64}$")], HeadConfig] | None = None
-    """Name -> head; null: inferred from the columns."""
-    train: TrainConfig = TrainConfig()
 
-    def get_link(self, position: int) -> LinkConfig:
-        """The link at `position`, 1 … depth, its kind resolved."""
-        links = self.chain.links
-        link = links[position - 1] if isinstance(links, tuple) else links
-        if link.kind != "auto":
-            return link
-        tagging = any(head.kind == "tagging" for head in (self.heads or {}).values())
-        return link.model_copy(update={"kind": "attention" if tagging else "bottleneck"})
 
-    def get_depths(self, head: str) -> tuple[int, ...]:
-        """The positions of one head as numbers, ascending, `last` resolved."""
-        depths = (self.heads or {})[head].depths
-        return tuple(sorted({self.chain.depth if depth == "last" else depth for depth in depths}))
+class AugmentConfig(Section):
+    """Changed copies of the train rows. Tags move along with their tokens."""
 
-    def get_depth_weights(self, head: str) -> dict[int, float]:
-        """Position -> v_d of one head."""
-        config = (self.heads or {})[head]
-        weights = config.depth_weights or (1.0,) * len(config.depths)
-        return {
-            self.chain.depth if depth == "last" else depth: weight
-            for depth, weight in zip(config.depths, weights, strict=True)
-        }
+    copies: Int = Field(default=0, ge=0, le=100)
+    """Of each train row."""
+    delete: Float = Field(default=0.1, ge=0, le=1)
+    """Probability that a word goes."""
+    swap: Float = Field(default=0.1, ge=0, le=1)
+    """Probability that a word changes places with the next."""
+    replace: Float = Field(default=0.1, ge=0, le=1)
+    """Probability that a word is replaced by a neighbour or a synonym."""
+    neighbours: Int = Field(default=10, ge=1, le=1000)
+    """Of a word among the backbone's own input embeddings, from which a replacement is drawn."""
+    synonyms: str | None = None
+    """A file of words that may stand for each other, one comma-separated group a line; null: neighbours."""
+    back_translation: tuple[str, str] | None = None
+    """Two folders of sequence-to-sequence models, there and back; the first copy of each row is made with them."""
 
-    @property
-    def uses_lexical(self) -> bool:
-        """Whether link 1 reads word shapes and affixes."""
-        if self.chain.lexical == "auto":
-            tagging = any(head.kind == "tagging" for head in (self.heads or {}).values())
-            return tagging and self.chain.depth > 0
-        return self.chain.lexical == "on" and self.chain.depth > 0
+
+class StageConfig(Section):
+    """One phase of training. What is null is as in `train`, `data` and `chain`."""
+
+    name: str | None = Field(default=None, min_length=1, max_length=60)
+    objective: Literal["tasks", "masked_lm", "causal_lm", "next_sentence"] = "tasks"
+    data: str | None = None
+    """Unlabelled rows of a self-supervised objective; null: the train rows."""
+    epochs: Int = Field(default=1, ge=1, le=10_000)
+    depth: Int | None = Field(default=None, ge=0, le=MAX_DEPTH)
+    """Links in use, the first of the chain; more than in the stage before: the chain grows."""
+    trains: tuple[Literal["links", "heads", "backbone"], ...] = Field(
+        default=("links", "heads", "backbone"), min_length=1
+    )
+    learning_rate: Float | None = Field(default=None, gt=0, le=10)
+    backbone_learning_rate: Float | None = Field(default=None, gt=0, le=10)
+    mask: Float = Field(default=0.15, gt=0, lt=1)
+    """Fraction of the tokens that masked language modelling hides (Devlin et al. 2019, arXiv 1810.04805)."""
+
+
+class StartConfig(Section):
+    """A trained run whose chain this one starts from. Heads that match are kept."""
+
+    run: str = Field(min_length=1)
+    """The run's folder, relative to the YAML file, or its id."""
+    l2: Float = Field(default=0.0, ge=0, le=10)
+    """Strength of the pull towards the old run's weights."""
+    replay: Float = Field(default=0.0, ge=0, le=1)
+    """Fraction of the old run's train rows that train along, with the old heads' labels."""

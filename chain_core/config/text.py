@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from chain_core.config.sections import Config
+from chain_core.config.root import Config
 from chain_core.errors import ConfigError
 
 MAX_YAML_BYTES = 1_000_000

@@ -1,0 +1,107 @@
+"""A whole run, and what follows from its keys."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from chain_core.config.fields import Name, Section
+from chain_core.config.sections import (
+    POSITION_KINDS,
+    AugmentConfig,
+    BackboneConfig,
+    ChainConfig,
+    DataConfig,
+    HeadConfig,
+    InputConfig,
+    LinkConfig,
+    SetConfig,
+    StageConfig,
+    StartConfig,
+    TrainConfig,
+)
+
+
+class Config(Section):
+    """A whole run, as the YAML file gives it."""
+
+    name: str = Field(default="chain", min_length=1, max_length=120)
+    preset: Literal["fast", "balanced", "thorough"] = "fast"
+    data: DataConfig
+    input: InputConfig = InputConfig()
+    backbone: BackboneConfig = BackboneConfig()
+    chain: ChainConfig = ChainConfig()
+    also: dict[Name, SetConfig] = Field(default={})
+    """Name -> a further data set, whose heads name it under `data`."""
+    heads: dict[Name, HeadConfig] | None = None
+    """Name -> head; null: inferred from the columns."""
+    augment: AugmentConfig = AugmentConfig()
+    train: TrainConfig = TrainConfig()
+    stages: tuple[StageConfig, ...] | None = Field(default=None, min_length=1, max_length=20)
+    """One after the other; null: one stage that trains everything for `train.epochs`."""
+    start: StartConfig | None = None
+
+    def get_input(self, head: str) -> InputConfig:
+        """The input columns of the data set that a head learns from."""
+        name = (self.heads or {})[head].data
+        return self.also[name].input if name else self.input
+
+    def get_link(self, position: int) -> LinkConfig:
+        """The link at `position`, 1 … depth: its kind resolved, its density as the course of densities has it.
+
+        Where one mapping stands for all links, a tie binds those after the link that it names.
+        """
+        links = self.chain.links
+        link = links[position - 1] if isinstance(links, tuple) else links
+        update: dict[str, object] = {"density": link.density * self._get_share(position)}
+        if not isinstance(links, tuple) and isinstance(link.tie, int) and position <= link.tie:
+            update["tie"] = None
+        if link.kind == "auto":
+            reads = any(head.kind in POSITION_KINDS for head in (self.heads or {}).values())
+            update["kind"] = "attention" if reads else "bottleneck"
+        return link.model_copy(update=update)
+
+    def _get_share(self, position: int) -> float:
+        """A link's share of the course of densities, in (0, 1]."""
+        course, depth = self.chain.densities, self.chain.depth
+        if isinstance(course, tuple):
+            return course[position - 1]
+        return {"constant": 1.0, "growing": position / depth, "shrinking": (depth - position + 1) / depth}[course]
+
+    def get_depths(self, head: str) -> tuple[int, ...]:
+        """The positions of one head as numbers, ascending, `last` resolved."""
+        depths = (self.heads or {})[head].depths
+        return tuple(sorted({self.chain.depth if depth == "last" else depth for depth in depths}))
+
+    def get_depth_weights(self, head: str) -> dict[int, float]:
+        """Position -> v_d of one head."""
+        config = (self.heads or {})[head]
+        weights = config.depth_weights or (1.0,) * len(config.depths)
+        return {
+            self.chain.depth if depth == "last" else depth: weight
+            for depth, weight in zip(config.depths, weights, strict=True)
+        }
+
+    @property
+    def uses_lexical(self) -> bool:
+        """Whether link 1 reads word shapes and affixes."""
+        if self.chain.lexical == "auto":
+            tagging = any(head.kind == "tagging" for head in (self.heads or {}).values())
+            return tagging and self.chain.depth > 0
+        return self.chain.lexical == "on" and self.chain.depth > 0
+
+    def get_stages(self) -> tuple[StageConfig, ...]:
+        """The stages in order, what they leave open filled from `train` and `chain`; one where none are given."""
+        given = self.stages or (StageConfig(epochs=self.train.epochs),)
+        return tuple(
+            stage.model_copy(
+                update={
+                    "name": stage.name or f"{number}-{stage.objective}",
+                    "depth": self.chain.depth if stage.depth is None else stage.depth,
+                    "learning_rate": stage.learning_rate or self.train.learning_rate,
+                    "backbone_learning_rate": stage.backbone_learning_rate or self.train.backbone_learning_rate,
+                }
+            )
+            for number, stage in enumerate(given, start=1)
+        )
