@@ -28,7 +28,12 @@ ALLOWED = {
 }
 """layer -> the layers it may import, besides itself and the foundation."""
 TORCH_FREE_LAYERS = {"foundation", "data", "reports", "ui", "pages"}
-TORCH_FREE = {"chain_core.modeling.catalogue", "chain_core.modeling.plan", "chain_core.services.checks"}
+TORCH_FREE = {
+    "chain_core.modeling.catalogue",
+    "chain_core.modeling.plan",
+    "chain_core.modeling.reads",
+    "chain_core.services.checks",
+}
 TORCH = ("torch", "transformers", "peft", "safetensors.torch", "accelerate")
 
 

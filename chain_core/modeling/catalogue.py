@@ -37,6 +37,27 @@ BACKBONES: dict[str, Packaged] = {
 }
 
 
+CAUSAL = frozenset(
+    {
+        *("gpt2", "gpt_neo", "gpt_neox", "gptj", "opt", "bloom", "falcon", "phi", "phi3", "starcoder2", "stablelm"),
+        *(
+            "llama",
+            "mistral",
+            "mixtral",
+            "qwen2",
+            "qwen3",
+            "gemma",
+            "gemma2",
+            "gemma3_text",
+            "olmo",
+            "olmo2",
+            "smollm3",
+        ),
+    }
+)
+"""Model types whose attention looks back only."""
+
+
 @dataclass(frozen=True)
 class BackboneFacts:
     """What a backbone's folder says about it."""
@@ -51,6 +72,8 @@ class BackboneFacts:
     max_length: int
     """Longest input in tokens that it was made for."""
     parameters: int
+    causal: bool = False
+    """A decoder: a position knows only those before it."""
 
 
 def find_folder(name: str) -> Path:
@@ -118,6 +141,7 @@ def read_facts(name: str) -> BackboneFacts:
         vocab_size=_first(config, "vocab_size") or 0,
         max_length=_read_max_length(folder, config),
         parameters=sum(_count_parameters(path) for path in sorted(folder.glob("*.safetensors"))),
+        causal=config.get("model_type") in CAUSAL or bool(config.get("is_decoder")),
     )
 
 

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from chain_core.config import Config, LinkConfig
 from chain_core.data.schema import Task
 from chain_core.modeling.batch import Batch
-from chain_core.modeling.heads import Head, build_head
+from chain_core.modeling.heads import Head, Place, build_head
 from chain_core.modeling.lexical import LexicalTap
-from chain_core.modeling.links import LINKS, build_link, pool_mean
-from chain_core.modeling.taps import choose_taps
+from chain_core.modeling.links import build_link, pool_mean
+from chain_core.modeling.reads import choose_taps, needs_positions
 
 
 class Cell(nn.Module):
@@ -61,12 +61,14 @@ class Chain(nn.Module):
         self.keys: list[tuple[str, int]] = []
         heads: list[Head] = []
         positions = needs_positions(config)
+        pairs = {name: bool(config.get_input(name).pair) for name in config.heads or {}}
         for task in tasks:
             for position in config.get_depths(task.name):
                 self.keys.append((task.name, position))
                 size = width if position else hidden_size
                 assert config.heads is not None
-                heads.append(build_head(task, config.heads[task.name], size, positions=positions))
+                place = Place(size, positions=positions, pair=pairs[task.name])
+                heads.append(build_head(task, config.heads[task.name], place))
         self.heads = nn.ModuleList(heads)
 
     def forward(self, hidden: Mapping[int, Tensor], batch: Batch) -> dict[tuple[str, int], Tensor]:
@@ -99,26 +101,6 @@ def to_working(states: Tensor) -> Tensor:
     """Cached float16 states in the precision that this pass multiplies in."""
     device = states.device.type
     return states.to(torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else torch.float32)
-
-
-def find_layers_read(config: Config, num_layers: int) -> tuple[int, ...]:
-    """The backbone layers that links and heads read, ascending."""
-    layers = set(choose_taps(config.chain, num_layers))
-    if any(0 in config.get_depths(name) for name in config.heads or {}):
-        layers.add(num_layers)
-    return tuple(sorted(layers))
-
-
-def needs_positions(config: Config) -> bool:
-    """Whether any link or head works on positions; if none does, pooled vectors are what is cached."""
-    heads = (config.heads or {}).values()
-    links = (config.get_link(position) for position in range(1, config.chain.depth + 1))
-    return (
-        config.backbone.tuning != "frozen"
-        or config.uses_lexical
-        or any(head.kind == "tagging" for head in heads)
-        or any(LINKS.get(link.kind).needs_positions for link in links)
-    )
 
 
 def count_parameters(module: nn.Module, *, trainable: bool = False) -> int:

@@ -32,14 +32,30 @@ class Decoded:
     """(B, K) float32; None for scores and tags."""
 
 
-class Head(nn.Module):
-    """(B, T, D) -> logits. `positions` False: T is 1, the row's pooled vector."""
+@dataclass(frozen=True)
+class Place:
+    """Where a head sits."""
 
-    def __init__(self, task: Task, config: HeadConfig, width: int, *, positions: bool) -> None:
+    width: int
+    """Features of the states that it reads: D, or H at depth 0."""
+    positions: bool = True
+    """False: T is 1, the row's pooled vector."""
+    pair: bool = False
+    """Whether the rows are pairs of texts."""
+    causal: bool = False
+    """Whether a position knows only those before it: the backbone is a decoder."""
+    embeddings: Tensor | None = None
+    """(V, H) the backbone's input embeddings, for heads that predict tokens."""
+
+
+class Head(nn.Module):
+    """(B, T, D) -> logits."""
+
+    def __init__(self, task: Task, config: HeadConfig, place: Place) -> None:
         super().__init__()
         self.task = task
         self.smoothing = config.label_smoothing
-        self.norm = nn.LayerNorm(width)
+        self.norm = nn.LayerNorm(place.width)
         self.dropout = Dropout(config.dropout)
 
     def compute_loss(self, logits: Tensor, labels: Tensor, batch: Batch) -> Tensor:
@@ -72,9 +88,9 @@ class Pool(nn.Module):
 class PooledHead(Head):
     """A head over one vector a row."""
 
-    def __init__(self, task: Task, config: HeadConfig, width: int, *, positions: bool) -> None:
-        super().__init__(task, config, width, positions=positions)
-        self.pool = Pool(width, positions=positions)
+    def __init__(self, task: Task, config: HeadConfig, place: Place) -> None:
+        super().__init__(task, config, place)
+        self.pool = Pool(place.width, positions=place.positions)
         self.out = nn.Linear(self.pool.size, max(len(task.label_space), 1))
 
     def forward(self, states: Tensor, batch: Batch) -> Tensor:
@@ -87,8 +103,8 @@ class ClassificationHead(PooledHead):
 
     class_weights: Tensor
 
-    def __init__(self, task: Task, config: HeadConfig, width: int, *, positions: bool) -> None:
-        super().__init__(task, config, width, positions=positions)
+    def __init__(self, task: Task, config: HeadConfig, place: Place) -> None:
+        super().__init__(task, config, place)
         self.register_buffer("class_weights", torch.ones(len(task.label_space)))
 
     def compute_loss(self, logits: Tensor, labels: Tensor, batch: Batch) -> Tensor:
@@ -106,8 +122,8 @@ class MultilabelHead(PooledHead):
 
     class_weights: Tensor
 
-    def __init__(self, task: Task, config: HeadConfig, width: int, *, positions: bool) -> None:
-        super().__init__(task, config, width, positions=positions)
+    def __init__(self, task: Task, config: HeadConfig, place: Place) -> None:
+        super().__init__(task, config, place)
         self.register_buffer("class_weights", torch.ones(len(task.label_space)))
 
     def compute_loss(self, logits: Tensor, labels: Tensor, batch: Batch) -> Tensor:
@@ -130,8 +146,8 @@ class RegressionHead(PooledHead):
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self, task: Task, config: HeadConfig, width: int, *, positions: bool) -> None:
-        super().__init__(task, config, width, positions=positions)
+    def __init__(self, task: Task, config: HeadConfig, place: Place) -> None:
+        super().__init__(task, config, place)
         self.register_buffer("mean", torch.zeros(()))
         self.register_buffer("deviation", torch.ones(()))
 
@@ -152,9 +168,9 @@ class TaggingHead(Head):
 
     class_weights: Tensor
 
-    def __init__(self, task: Task, config: HeadConfig, width: int, *, positions: bool) -> None:
-        super().__init__(task, config, width, positions=positions)
-        self.out = nn.Linear(width, len(task.label_space))
+    def __init__(self, task: Task, config: HeadConfig, place: Place) -> None:
+        super().__init__(task, config, place)
+        self.out = nn.Linear(place.width, len(task.label_space))
         self.rules = build_bio_rules(task.label_space)
         weights = torch.ones(len(task.label_space))
         self.register_buffer("class_weights", weights)
@@ -190,9 +206,9 @@ def mean_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor, smoothin
     return F.cross_entropy(logits, labels, weights, ignore_index=-1, label_smoothing=smoothing)
 
 
-def build_head(task: Task, config: HeadConfig, width: int, *, positions: bool) -> Head:
-    """The head of a task over states of `width` features."""
-    return HEADS.get(config.kind)(task, config, width, positions=positions)
+def build_head(task: Task, config: HeadConfig, place: Place) -> Head:
+    """The head of a task at a place."""
+    return HEADS.get(config.kind)(task, config, place)
 
 
 def fit_head(head: Head, config: HeadConfig, labels: np.ndarray) -> None:

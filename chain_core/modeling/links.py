@@ -23,9 +23,6 @@ SHORT = 128
 class Link(nn.Module):
     """f_k: (B, T, D), mask (B, T) bool -> (B, T, D). `out` names the product that identity zeroes."""
 
-    needs_positions = False
-    """Whether f_k mixes positions; if not, it works on pooled vectors (T = 1) as well."""
-
     def __init__(self, width: int, config: LinkConfig) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width)
@@ -73,8 +70,6 @@ class BottleneckLink(Link):
 @LINKS.register("attention")
 class AttentionLink(Link):
     """Self-attention over the positions, then a feed-forward part of twice the inner width, both pre-norm."""
-
-    needs_positions = True
 
     def __init__(self, width: int, config: LinkConfig) -> None:
         super().__init__(width, config)

@@ -12,7 +12,8 @@ from chain_core.data.schema import Task
 from chain_core.modeling.backbones import Backbone, build_lower, build_upper, count_tuned, load_backbone
 from chain_core.modeling.batch import Batch
 from chain_core.modeling.catalogue import BackboneFacts
-from chain_core.modeling.chain import Chain, find_layers_read
+from chain_core.modeling.chain import Chain
+from chain_core.modeling.reads import find_layers_read
 
 
 class ChainModel(nn.Module):

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from chain_core.config import Config, HeadConfig, LinkConfig
+from chain_core.config import Config
 from chain_core.data.encode import LEXICAL_BUCKETS
 from chain_core.modeling.catalogue import BackboneFacts
+from chain_core.modeling.counts import count_head, count_link
+from chain_core.modeling.reads import choose_taps, find_layers_read, needs_positions
 from chain_core.modeling.shapes import BackboneShapes
-from chain_core.modeling.sizes import FEED_FORWARD, LEXICAL_WIDTH, compute_attention_sizes, compute_inner
-from chain_core.modeling.taps import choose_taps
+from chain_core.modeling.sizes import LEXICAL_WIDTH
 
-KINDS_OVER_POSITIONS = ("attention",)
 BYTES = 4
 OPTIMISER_COPIES = 3
 """Beside each trainable parameter: its gradient and AdamW's two moments."""
@@ -103,7 +103,7 @@ def compute_plan(
     tuned = _count_tuned(config, facts)
     positions = needs_positions(config)
     parts = (_plan_backbone(config, facts, shapes, tuned), *_plan_chain(config, facts, classes, positions))
-    layers = {*taps, *([facts.num_layers] if _reads_backbone(config) else [])}
+    layers = find_layers_read(config, facts.num_layers)
     below = facts.num_layers - tuned
     cached = {layer for layer in layers if layer <= below} | ({below} if tuned else set())
     workload = workload or Workload(0, 0, 1.0, 1)
@@ -117,52 +117,10 @@ def compute_plan(
     )  # fmt: skip
 
 
-def needs_positions(config: Config) -> bool:
-    """Whether any link or head works on positions; if none does, pooled vectors are what is cached."""
-    links = (config.get_link(position) for position in range(1, config.chain.depth + 1))
-    return (
-        config.backbone.tuning != "frozen"
-        or config.uses_lexical
-        or any(head.kind == "tagging" for head in (config.heads or {}).values())
-        or any(link.kind in KINDS_OVER_POSITIONS for link in links)
-    )
-
-
-def count_link(width: int, hidden_size: int, link: LinkConfig) -> int:
-    """Parameters of one link with the projection of its tap. D: `width`, H: `hidden_size`."""
-    joining = 2 * hidden_size + hidden_size * width + width  # norm, project
-    if link.kind == "linear":
-        inner = compute_inner(width, link.density)
-        inside = width * inner + inner * width if link.density < 1 else width * width
-        return joining + 2 * width + inside + width
-    if link.kind == "bottleneck":
-        inner = compute_inner(width, link.density)
-        return joining + 2 * width + width * inner + inner + inner * width + width
-    _, inner = compute_attention_sizes(width, link.density)
-    attention = 3 * (width * inner + inner) + inner * width + width
-    wide = FEED_FORWARD * inner
-    feeding = width * wide + wide + wide * width + width
-    return joining + 4 * width + attention + feeding
-
-
-def count_head(width: int, classes: int, head: HeadConfig, *, positions: bool) -> int:
-    """Parameters of one head at one depth. K: `classes`."""
-    norm = 2 * width
-    if head.kind == "tagging":
-        return norm + width * classes + classes
-    pooling = width + 1 if positions else 0
-    size = 2 * width if positions else width
-    return norm + pooling + size * max(classes, 1) + max(classes, 1)
-
-
 def _count_tuned(config: Config, facts: BackboneFacts) -> int:
     if config.backbone.tuning == "frozen":
         return 0
     return min(config.backbone.layers or facts.num_layers, facts.num_layers)
-
-
-def _reads_backbone(config: Config) -> bool:
-    return any(0 in config.get_depths(name) for name in config.heads or {})
 
 
 def _plan_backbone(config: Config, facts: BackboneFacts, shapes: BackboneShapes, tuned: int) -> Part:

@@ -27,10 +27,11 @@ from chain_core.data.text import Texts, read_texts
 from chain_core.errors import ResourceError
 from chain_core.modeling.bundle import save_bundle
 from chain_core.modeling.catalogue import BackboneFacts, load_tokenizer, read_facts
-from chain_core.modeling.chain import count_parameters, needs_positions
+from chain_core.modeling.chain import count_parameters
 from chain_core.modeling.device import choose_device, choose_precision
 from chain_core.modeling.features import compute_cache_key, compute_features
 from chain_core.modeling.model import ChainModel, build_model, load_lower
+from chain_core.modeling.reads import needs_positions
 from chain_core.paths import get_folder
 from chain_core.reports.metrics import compute_report
 from chain_core.reports.predictions import HeadInfo, Predictions, build_predictions, save_predictions

@@ -16,9 +16,10 @@ from chain_core.modeling.backbones import Backbone
 from chain_core.modeling.batch import Batch, build_batch
 from chain_core.modeling.bundle import load_bundle
 from chain_core.modeling.catalogue import load_tokenizer
-from chain_core.modeling.chain import compute_mean_pooled, needs_positions
+from chain_core.modeling.chain import compute_mean_pooled
 from chain_core.modeling.device import autocast, choose_device, choose_precision
 from chain_core.modeling.model import ChainModel, load_lower
+from chain_core.modeling.reads import needs_positions
 from chain_core.training.feed import Feed, encode_all_labels
 
 

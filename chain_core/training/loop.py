@@ -13,12 +13,12 @@ import torch
 from chain_core.config import Config
 from chain_core.data.schema import Task
 from chain_core.errors import ConfigError, DataError
-from chain_core.modeling.device import autocast
 from chain_core.modeling.heads import fit_head
 from chain_core.modeling.model import ChainModel
 from chain_core.training.evaluate import Key, choose_score, compute_answers, compute_joint_score, compute_scores
 from chain_core.training.feed import Feed, choose_labelled, sample_batches
 from chain_core.training.optimiser import build_optimiser, build_schedule
+from chain_core.training.step import take_step
 
 STEP_EVENTS = 1000
 """About how many step events a run makes, however long it is."""
@@ -66,7 +66,7 @@ def train(
                 reason = "stopped"
                 break
             before = time.perf_counter()
-            losses = take_step(model, feed, batch_rows, config, optimiser, device, dtype)
+            losses = take_step(model, feed.build_batch(batch_rows), config, optimiser, device, dtype)
             step += 1
             rate = schedule.get_last_lr()[-1]
             schedule.step()
@@ -81,36 +81,6 @@ def train(
             break
     best.restore(model)
     return Outcome(reason, best.epoch, time.perf_counter() - started)
-
-
-def take_step(model, feed: Feed, rows: np.ndarray, config: Config, optimiser, device, dtype) -> dict[Key, torch.Tensor]:
-    """One update; returns each head's loss at each depth, and their weighted sum under ("", 0)."""
-    batch = feed.build_batch(rows).to(device)
-    with autocast(device, dtype):
-        logits = model(batch)
-    losses = {
-        key: model.chain.get_head(*key).compute_loss(values, batch.labels[key[0]], batch)
-        for key, values in logits.items()
-    }
-    total = compute_total(losses, config)
-    if not torch.isfinite(total):
-        raise ConfigError("loss_not_finite", path="train.learning_rate", given=config.train.learning_rate)
-    optimiser.zero_grad(set_to_none=True)
-    total.backward()
-    if config.train.clip is not None:
-        torch.nn.utils.clip_grad_norm_((p for p in model.parameters() if p.requires_grad), config.train.clip)
-    optimiser.step()
-    return {**{key: loss.detach() for key, loss in losses.items()}, ("", 0): total.detach()}
-
-
-def compute_total(losses: dict[Key, torch.Tensor], config: Config) -> torch.Tensor:
-    """sum over tasks t of w_t * sum over depths d of v_d * loss_{t,d}."""
-    assert config.heads is not None
-    terms = [
-        config.heads[head].weight * config.get_depth_weights(head)[depth] * loss
-        for (head, depth), loss in losses.items()
-    ]
-    return torch.stack(terms).sum()
 
 
 class _Best:

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from chain_core.config import HeadConfig
 from chain_core.data.schema import Task
 from chain_core.modeling.batch import Batch
-from chain_core.modeling.heads import build_head, fit_head
+from chain_core.modeling.heads import Place, build_head, fit_head
 
 SPACES = {"classification": ("a", "b", "c"), "multilabel": ("a", "b"), "regression": (), "tagging": ("O", "B-x", "I-x")}
 MISSING = {
@@ -23,7 +23,7 @@ MISSING = {
 
 def build(kind: str, **settings):
     config = HeadConfig(kind=kind, column="c", **settings)
-    return build_head(Task("t", kind, "c", SPACES[kind]), config, 16, positions=True), config
+    return build_head(Task("t", kind, "c", SPACES[kind]), config, Place(16)), config
 
 
 @pytest.fixture

@@ -12,12 +12,11 @@ from transformers import AutoModel, BertConfig, DistilBertConfig, GPT2Config, Ll
 
 from chain_core.config import LINK_KINDS, Config, resolve_config
 from chain_core.data.schema import Task
-from chain_core.modeling import chain as built_chain
 from chain_core.modeling.catalogue import BackboneFacts, read_facts
-from chain_core.modeling.chain import Chain, count_parameters, needs_positions
+from chain_core.modeling.chain import Chain, count_parameters
 from chain_core.modeling.model import build_model
 from chain_core.modeling.plan import Workload, compute_plan
-from chain_core.modeling.plan import needs_positions as plan_needs_positions
+from chain_core.modeling.reads import needs_positions
 from chain_core.modeling.shapes import BackboneShapes, read_shapes
 
 LABELS = {
@@ -102,7 +101,7 @@ def test_chain_counts_are_exact(config: Config) -> None:
     assert sum(part.parameters for part in by_kind["lexical"]) == (
         count_parameters(chain.lexical) if chain.lexical else 0
     )
-    assert plan_needs_positions(config) == needs_positions(config) == (not plan.pooled)
+    assert needs_positions(config) == (not plan.pooled)
 
 
 @pytest.mark.parametrize("kind", BACKBONES)
@@ -164,14 +163,3 @@ def test_more_work_takes_longer_and_more_memory() -> None:
 def test_unknown_rows_give_no_seconds() -> None:
     config = resolve_config({"data": {"train": "t"}, "heads": {"h": {"kind": "regression", "column": "c"}}})
     assert compute_plan(config, make_facts(), BackboneShapes(({},) * 6, 0), {"h": 1}).seconds is None
-
-
-def test_both_read_the_same_sizes() -> None:
-    from chain_core.data.encode import LEXICAL_BUCKETS
-    from chain_core.modeling import links, plan
-
-    assert plan.LEXICAL_BUCKETS == LEXICAL_BUCKETS
-    assert {kind for kind in links.LINKS.names() if links.LINKS.get(kind).needs_positions} == set(
-        plan.KINDS_OVER_POSITIONS
-    )
-    assert built_chain.choose_taps is plan.choose_taps

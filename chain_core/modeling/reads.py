@@ -1,0 +1,47 @@
+"""What of the backbone the links and heads read: which layers, and whether positions or one vector a row.
+
+Pure arithmetic, without torch: the screens draw with it.
+"""
+
+from __future__ import annotations
+
+from chain_core.config import POSITION_KINDS, ChainConfig, Config
+from chain_core.errors import ConfigError
+
+KINDS_OVER_POSITIONS = ("attention", "conv", "backbone")
+"""Kinds of links that mix positions; the others work on pooled vectors as well."""
+
+
+def choose_taps(chain: ChainConfig, num_layers: int) -> tuple[int, ...]:
+    """t_1 … t_depth: as given, or evenly spaced over the layers, ending at the last.
+
+    Raises ConfigError for a tap that the backbone does not have.
+    """
+    if chain.taps is not None:
+        for index, tap in enumerate(chain.taps):
+            if tap > num_layers:
+                raise ConfigError("tap_beyond", path=f"chain.taps[{index}]", given=tap, limit=num_layers)
+        return chain.taps
+    if chain.depth > num_layers:
+        # More links than layers: the embeddings (0) join in, and layers are read more than once.
+        return tuple(round(link * num_layers / (chain.depth - 1)) for link in range(chain.depth))
+    return tuple(round(link * num_layers / chain.depth) for link in range(1, chain.depth + 1))
+
+
+def find_layers_read(config: Config, num_layers: int) -> tuple[int, ...]:
+    """The backbone layers that links and heads read, ascending."""
+    layers = set(choose_taps(config.chain, num_layers))
+    if any(0 in config.get_depths(name) for name in config.heads or {}):
+        layers.add(num_layers)
+    return tuple(sorted(layers))
+
+
+def needs_positions(config: Config) -> bool:
+    """Whether any link or head works on positions; if none does, pooled vectors are what is cached."""
+    links = (config.get_link(position) for position in range(1, config.chain.depth + 1))
+    return (
+        config.backbone.tuning != "frozen"
+        or config.uses_lexical
+        or any(head.kind in POSITION_KINDS for head in (config.heads or {}).values())
+        or any(link.kind in KINDS_OVER_POSITIONS for link in links)
+    )
