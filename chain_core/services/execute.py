@@ -9,55 +9,30 @@ import errno
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import torch
 
 from chain_core.config import Config, dump_yaml
-from chain_core.data.encode import encode_texts
-from chain_core.data.labels import read_gold
 from chain_core.data.schema import Task, build_tasks
 from chain_core.data.splits import split_rows
 from chain_core.data.store import open_rows
 from chain_core.data.text import Texts, read_texts
 from chain_core.errors import ResourceError
 from chain_core.modeling.bundle import save_bundle
-from chain_core.modeling.catalogue import BackboneFacts, load_tokenizer, read_facts
+from chain_core.modeling.catalogue import BackboneFacts, read_facts
 from chain_core.modeling.chain import count_parameters
 from chain_core.modeling.device import choose_device, choose_precision
-from chain_core.modeling.features import compute_cache_key, compute_features
-from chain_core.modeling.model import ChainModel, build_model, load_lower
-from chain_core.modeling.reads import needs_positions
-from chain_core.paths import get_folder
+from chain_core.modeling.model import ChainModel, build_model
 from chain_core.reports.metrics import compute_report
 from chain_core.reports.predictions import HeadInfo, Predictions, build_predictions, save_predictions
 from chain_core.services.complete import complete_config
+from chain_core.training.assemble import Emit, Material, Stopped, build_feed
 from chain_core.training.evaluate import Answers, compute_answers
-from chain_core.training.feed import Feed, encode_all_labels
+from chain_core.training.feed import Feed
 from chain_core.training.loop import Outcome, train
-
-Emit = Callable[[dict[str, Any]], None]
-
-
-@dataclass(frozen=True)
-class Material:
-    """Everything of a run that is known before anything is computed."""
-
-    config: Config
-    table: pa.Table
-    texts: Texts
-    tasks: tuple[Task, ...]
-    splits: Mapping[str, np.ndarray]
-    facts: BackboneFacts
-    notes: tuple[dict[str, Any], ...]
-
-
-class _Stopped(Exception):
-    """The user stopped the run before it had trained anything."""
 
 
 def execute_run(
@@ -84,7 +59,7 @@ def execute_run(
 
         try:
             return _execute(config, out, folder, tell, should_stop, started)
-        except _Stopped:
+        except Stopped:
             tell({"kind": "done", "reason": "stopped", "report": {}})
             return {}
         except OSError as error:
@@ -158,40 +133,6 @@ def _fix_paths(data: Any, folder: Path) -> Any:
         if isinstance(value, str) and (folder / value).expanduser().exists():
             fixed[key] = str((folder / value).expanduser().resolve())
     return data.model_copy(update=fixed)
-
-
-def build_feed(material: Material, model: ChainModel, device, dtype, tell: Emit, should_stop) -> Feed:
-    """The rows encoded, the frozen half's states computed or found in the cache, the labels as numbers."""
-    config, facts = material.config, material.facts
-    tell({"kind": "phase", "phase": "features"})
-    max_length = config.input.max_length or facts.max_length
-    encoded = encode_texts(material.texts, load_tokenizer(facts.folder), max_length, lexical=config.uses_lexical)
-    if encoded.truncated:
-        params = {"rows": encoded.truncated, "max_length": max_length}
-        tell({"kind": "note", "code": "texts_truncated", "params": params})
-    last = [time.perf_counter()]
-
-    def progress(done: int, total: int) -> None:
-        if should_stop():
-            raise _Stopped
-        if time.perf_counter() - last[0] > 0.2 or done == total:
-            last[0] = time.perf_counter()
-            tell({"kind": "progress", "phase": "features", "done": done, "total": total})
-
-    pooled = not needs_positions(config)
-    hidden = compute_features(
-        lambda: load_lower(facts, model.base),
-        encoded,
-        model.cached_layers,
-        folder=get_folder("features") / compute_cache_key(facts.folder, encoded, dtype, device),
-        device=device,
-        dtype=dtype,
-        pooled=pooled,
-        progress=progress,
-    )
-    gold = {task.name: read_gold(material.table, task) for task in material.tasks}
-    labels = encode_all_labels(gold, material.tasks)
-    return Feed(encoded, hidden, pooled, gold, labels, material.splits)
 
 
 def _drive(events, tell: Emit) -> Outcome:

@@ -1,0 +1,103 @@
+"""From a run's rows to its feed: encoded, the frozen half's states computed or found cached, labels as numbers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from chain_core.config import Config
+from chain_core.data.encode import Encoded, encode_texts
+from chain_core.data.labels import read_gold
+from chain_core.data.schema import Task
+from chain_core.data.text import Texts
+from chain_core.modeling.catalogue import BackboneFacts, load_tokenizer
+from chain_core.modeling.features import compute_cache_key, compute_features
+from chain_core.modeling.model import ChainModel, load_lower
+from chain_core.modeling.reads import needs_positions
+from chain_core.paths import get_folder
+from chain_core.training.feed import Feed, encode_all_labels
+
+Emit = Callable[[dict[str, Any]], None]
+EVERY_SECONDS = 0.2
+"""At most so often a progress event."""
+
+
+class Stopped(Exception):
+    """The user stopped the run before it had trained anything."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """Everything of a run that is known before anything is computed."""
+
+    config: Config
+    table: pa.Table
+    texts: Texts
+    tasks: tuple[Task, ...]
+    splits: Mapping[str, np.ndarray]
+    facts: BackboneFacts
+    notes: tuple[dict[str, Any], ...]
+
+
+def build_feed(
+    material: Material,
+    model: ChainModel,
+    device: torch.device,
+    dtype: torch.dtype,
+    tell: Emit,
+    should_stop: Callable[[], bool],
+) -> Feed:
+    """All rows ready to be cut into batches. Tells phase, note and progress events; raises Stopped."""
+    config = material.config
+    tell({"kind": "phase", "phase": "features"})
+    encoded = _encode(material, tell)
+    pooled = not needs_positions(config)
+    hidden = _read_hidden(material, model, encoded, device, dtype, pooled, _watch(tell, should_stop))
+    gold = {task.name: read_gold(material.table, task) for task in material.tasks}
+    return Feed(encoded, hidden, pooled, gold, encode_all_labels(gold, material.tasks), material.splits)
+
+
+def _encode(material: Material, tell: Emit) -> Encoded:
+    config, facts = material.config, material.facts
+    max_length = config.input.max_length or facts.max_length
+    encoded = encode_texts(material.texts, load_tokenizer(facts.folder), max_length, lexical=config.uses_lexical)
+    if encoded.truncated:
+        params = {"rows": encoded.truncated, "max_length": max_length}
+        tell({"kind": "note", "code": "texts_truncated", "params": params})
+    return encoded
+
+
+def _read_hidden(material, model, encoded, device, dtype, pooled, progress) -> dict[int, np.ndarray]:
+    """Layer -> states of the frozen half, as the model needs them."""
+    facts = material.facts
+    return compute_features(
+        lambda: load_lower(facts, model.base),
+        encoded,
+        model.cached_layers,
+        folder=get_folder("features") / compute_cache_key(facts.folder, encoded, dtype, device),
+        device=device,
+        dtype=dtype,
+        pooled=pooled,
+        progress=progress,
+    )
+
+
+def _watch(tell: Emit, should_stop: Callable[[], bool]) -> Callable[[int, int], None]:
+    """What a long computation calls with (done, total): tells it now and then, raises Stopped when asked to."""
+    last = time.perf_counter()
+
+    def progress(done: int, total: int) -> None:
+        nonlocal last
+        if should_stop():
+            raise Stopped
+        if time.perf_counter() - last > EVERY_SECONDS or done == total:
+            last = time.perf_counter()
+            tell({"kind": "progress", "phase": "features", "done": done, "total": total})
+
+    return progress
