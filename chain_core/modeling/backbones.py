@@ -8,7 +8,6 @@ cut, and a hook puts the given states in front of the first layer that is left.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -19,6 +18,7 @@ from chain_core.config import BackboneConfig
 from chain_core.errors import BackboneError, ConfigError
 from chain_core.modeling.catalogue import BackboneFacts
 from chain_core.modeling.dropout import Dropout
+from chain_core.modeling.tuning import tune
 
 
 class Backbone(nn.Module):
@@ -128,9 +128,7 @@ def build_lower(model: nn.Module, facts: BackboneFacts, stop: int) -> Backbone:
 
 def build_upper(model: nn.Module, facts: BackboneFacts, start: int, config: BackboneConfig) -> Backbone:
     """The tuned half above layer `start`, its trainable parameters marked. Takes the model over."""
-    if config.tuning == "lora":
-        model.requires_grad_(False)
-        _add_lora(model, facts, start, config)
+    tune(model, find_layers(model, facts.num_layers), facts, start, config)
     upper = Backbone(model, start, facts.num_layers, facts.num_layers)
     _replace_dropout(upper)
     if start:
@@ -163,11 +161,6 @@ def find_layers(model: nn.Module, count: int) -> nn.ModuleList:
     raise BackboneError("backbone_unsupported", name=type(model).__name__, model_type=type(model).__name__)
 
 
-def find_linear_names(layer: nn.Module) -> list[str]:
-    """Names of the linear layers inside one transformer layer."""
-    return [name for name, module in layer.named_modules() if _is_linear(module)]
-
-
 def _replace_dropout(module: nn.Module) -> None:
     """torch's dropout by the one whose mask costs less."""
     for name, child in module.named_children():
@@ -175,37 +168,3 @@ def _replace_dropout(module: nn.Module) -> None:
             setattr(module, name, Dropout(child.p))
         else:
             _replace_dropout(child)
-
-
-def _is_linear(module: nn.Module) -> bool:
-    return isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D"
-
-
-def _add_lora(model: nn.Module, facts: BackboneFacts, start: int, config: BackboneConfig) -> None:
-    from peft import LoraConfig, inject_adapter_in_model
-
-    layers = find_layers(model, facts.num_layers)
-    prefix = next(name for name, module in model.named_modules() if module is layers)
-    targets = [
-        f"{prefix}.{index}.{name}"
-        for index in range(start, facts.num_layers)
-        for name in find_linear_names(layers[index])
-        if _is_target(name, config.targets)
-    ]
-    if not targets:
-        known = sorted({name.rpartition(".")[2] for name in find_linear_names(layers[start])})
-        given = ", ".join(config.targets)
-        raise ConfigError("lora_targets", path="backbone.targets", given=given, known=", ".join(known))
-    transposed = any(type(module).__name__ == "Conv1D" for module in layers.modules())
-    lora = LoraConfig(
-        r=config.rank,
-        lora_alpha=config.alpha,  # type: ignore[arg-type]  # a fraction is meant to be allowed
-        lora_dropout=config.dropout,
-        target_modules=targets,
-        fan_in_fan_out=transposed,
-    )
-    inject_adapter_in_model(lora, model, adapter_name="chain")
-
-
-def _is_target(name: str, targets: str | Sequence[str]) -> bool:
-    return targets == "all-linear" or name.rpartition(".")[2] in targets or name in targets

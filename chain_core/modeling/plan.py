@@ -125,9 +125,9 @@ def _count_tuned(config: Config, facts: BackboneFacts) -> int:
 
 def _plan_backbone(config: Config, facts: BackboneFacts, shapes: BackboneShapes, tuned: int) -> Part:
     tuning, start = config.backbone.tuning, facts.num_layers - tuned
-    added = trainable = 0
-    if tuning == "lora":
-        added = trainable = shapes.count_lora(start, config.backbone.rank, config.backbone.targets)
+    added = trainable = shapes.count_added(start, config.backbone)
+    if tuning == "norm":
+        trainable = shapes.count_norms(start)
     elif tuning == "full":
         trainable = shapes.count_layers(start) + (0 if start else shapes.rest)
     return Part("backbone", tuning, 0, facts.parameters + added, trainable, facts.hidden_size)
@@ -187,8 +187,8 @@ def _estimate_seconds(
     chain = sum(part.parameters for part in parts if part.kind in ("link", "head"))
     length = workload.tokens if positions else 1.0
     reading = 2.0 * frozen * rows * workload.tokens / (gflops * 1e9 * FORWARD_SHARE)
-    # Forward once and backward about twice as much; LoRA's backward pass skips the gradients of the weights.
-    passes = 2.2 if config.backbone.tuning == "lora" else 3.0
+    # Forward once and backward about twice as much; an adapter's backward pass skips the gradients of the weights.
+    passes = 3.0 if config.backbone.tuning == "full" else 2.2
     learning = 2.0 * (upper * passes + chain * 3.0) * workload.train * length
     judging = 2.0 * (upper + chain) * workload.others * length
     epoch = learning / (gflops * 1e9 * TRAINING_SHARE) + judging / (gflops * 1e9 * FORWARD_SHARE)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from chain_core.config import Config, DataConfig, HeadConfig, InputConfig, find_problems, resolve_config
+from chain_core.config import LORA_TUNINGS, Config, DataConfig, HeadConfig, InputConfig, find_problems, resolve_config
 from chain_core.data.schema import Task, build_tasks
 from chain_core.data.splits import split_rows
 from chain_core.data.store import open_rows
@@ -114,9 +114,9 @@ def _check_backbone(config: Config, facts: BackboneFacts | None, shapes: Backbon
     if backbone.tuning != "frozen" and (backbone.layers or 0) > facts.num_layers:
         path = "backbone.layers"
         yield _build_problem("must_be_at_most", path, given=backbone.layers, limit=facts.num_layers)
-    if backbone.tuning == "lora" and shapes is not None and not isinstance(backbone.targets, str):
+    if backbone.tuning in LORA_TUNINGS and shapes is not None and not isinstance(backbone.targets, str):
         known = shapes.find_target_names()
-        if not shapes.count_lora(0, 1, backbone.targets):
+        if not shapes.count_lora(0, backbone):
             given, path = ", ".join(backbone.targets), "backbone.targets"
             yield _build_problem("lora_targets", path, given=given, known=", ".join(known))
     length = config.input.max_length

@@ -26,6 +26,7 @@ from chain_core.modeling.catalogue import BackboneFacts, read_facts
 from chain_core.modeling.chain import count_parameters
 from chain_core.modeling.device import choose_device, choose_precision
 from chain_core.modeling.model import ChainModel, build_model
+from chain_core.modeling.tuning import is_added
 from chain_core.reports.metrics import compute_report
 from chain_core.reports.predictions import HeadInfo, Predictions, build_predictions, save_predictions
 from chain_core.services.complete import complete_config
@@ -185,7 +186,7 @@ def _describe_parameters(model: ChainModel, facts: BackboneFacts) -> dict[str, A
     chain = count_parameters(model.chain)
     added = 0
     if model.upper is not None:
-        added = sum(p.numel() for name, p in model.upper.named_parameters() if "lora_" in name)
+        added = sum(p.numel() for name, p in model.upper.named_parameters() if is_added(name))
     return {
         "trainable": count_parameters(model, trainable=True),
         "total": facts.parameters + chain + added,

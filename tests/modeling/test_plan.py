@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoModel, BertConfig, DistilBertConfig, GPT2Config, LlamaConfig, RobertaConfig
 
-from chain_core.config import LINK_KINDS, Config, resolve_config
+from chain_core.config import LINK_KINDS, BackboneConfig, Config, resolve_config
 from chain_core.data.schema import Task
 from chain_core.modeling.catalogue import BackboneFacts, read_facts
 from chain_core.modeling.chain import Chain, count_parameters
@@ -18,6 +18,7 @@ from chain_core.modeling.model import build_model
 from chain_core.modeling.plan import Workload, compute_plan
 from chain_core.modeling.reads import needs_positions
 from chain_core.modeling.shapes import BackboneShapes, read_shapes
+from chain_core.services.execute import _describe_parameters
 
 LABELS = {
     "classification": tuple("abcde"),
@@ -111,6 +112,16 @@ def test_chain_counts_are_exact(config: Config) -> None:
         {"tuning": "frozen"},
         {"tuning": "lora", "rank": 3},
         {"tuning": "lora", "rank": 2, "layers": 1},
+        {"tuning": "rslora", "targets": ["query", "v_lin", "c_proj", "up_proj"]},
+        {"tuning": "dora", "rank": 2},
+        {"tuning": "dora", "rank": 2, "layers": 2},
+        {"tuning": "adalora", "rank": 4, "layers": 2},
+        {"tuning": "ia3"},
+        {"tuning": "ia3", "layers": 1},
+        {"tuning": "prefix", "prefix_length": 3},
+        {"tuning": "prefix", "prefix_length": 20, "layers": 2},
+        {"tuning": "norm"},
+        {"tuning": "norm", "layers": 2},
         {"tuning": "full"},
         {"tuning": "full", "layers": 2},
     ],
@@ -132,13 +143,15 @@ def test_backbone_counts_are_exact(tmp_path: Path, kind: str, tuning: dict) -> N
     model = build_model(config, build_tasks(config), facts)
     assert plan.parts[0].trainable == (count_parameters(model.upper, trainable=True) if model.upper else 0)
     assert plan.trainable == count_parameters(model, trainable=True)
+    assert _describe_parameters(model, facts)["total"] == plan.parameters
 
 
 def test_targets_narrow_lora(tmp_path: Path) -> None:
     AutoModel.from_config(BACKBONES["bert"]).save_pretrained(tmp_path)
     shapes = read_shapes(tmp_path, 3)
     assert set(shapes.find_target_names()) == {"query", "key", "value", "dense"}
-    assert shapes.count_lora(0, 2, ("query", "value")) == 3 * 2 * 2 * (32 + 32)
+    config = BackboneConfig(tuning="lora", rank=2, targets=("query", "value"))
+    assert shapes.count_lora(0, config) == 3 * 2 * 2 * (32 + 32)
 
 
 def test_more_work_takes_longer_and_more_memory() -> None:
