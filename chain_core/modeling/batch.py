@@ -32,6 +32,8 @@ class Batch:
     word_mask: Tensor | None = None
     """(B, W) bool, False where there is no such word or it was cut off."""
     labels: Mapping[str, Tensor] = field(default_factory=dict)
+    grid: tuple[int, int] | None = None
+    """(h, w) where the last h x w positions form a grid, row after row."""
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on another device."""
@@ -51,6 +53,7 @@ class Batch:
             move(self.word_starts),
             move(self.word_mask),
             {task: value.to(device, non_blocking=True) for task, value in self.labels.items()},
+            self.grid,
         )
 
 

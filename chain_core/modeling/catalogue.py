@@ -74,6 +74,8 @@ class BackboneFacts:
     parameters: int
     causal: bool = False
     """A decoder: a position knows only those before it."""
+    grid: bool = False
+    """Whether positions form a grid, as an image's patches do."""
 
 
 def find_folder(name: str) -> Path:
@@ -142,6 +144,7 @@ def read_facts(name: str) -> BackboneFacts:
         max_length=_read_max_length(folder, config),
         parameters=sum(_count_parameters(path) for path in sorted(folder.glob("*.safetensors"))),
         causal=config.get("model_type") in CAUSAL or bool(config.get("is_decoder")),
+        grid="image_size" in config and "patch_size" in config,
     )
 
 

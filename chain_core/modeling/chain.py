@@ -17,46 +17,72 @@ from torch import Tensor, nn
 from chain_core.config import Config, LinkConfig
 from chain_core.data.schema import Task
 from chain_core.modeling.batch import Batch
+from chain_core.modeling.catalogue import BackboneFacts
 from chain_core.modeling.heads import Head, Place, build_head
 from chain_core.modeling.lexical import LexicalTap
+from chain_core.modeling.link import Link, Site, build_basis
 from chain_core.modeling.links import build_link, pool_mean
-from chain_core.modeling.reads import choose_taps, needs_positions
+from chain_core.modeling.pretrained import PretrainedLayer, load_layers
+from chain_core.modeling.reads import choose_taps, find_copied_layers, find_owner, needs_positions
 
 
 class Cell(nn.Module):
-    """One link with its tap: joins h_t to the state, then transforms it."""
+    """One link with its tap: joins h_t to the state, then transforms it.
 
-    def __init__(self, hidden_size: int, width: int, config: LinkConfig, *, first: bool) -> None:
+    `shared`: the earlier link's f_k that this one is tied to; its owner decides on its init, dropout and strategy.
+    """
+
+    link: Link
+
+    def __init__(
+        self, hidden_size: int, width: int, config: LinkConfig, site: Site, *, first: bool, shared: Link | None = None
+    ) -> None:
         super().__init__()
         self.detach = config.detach
         self.norm = nn.LayerNorm(hidden_size)
         self.project = nn.Linear(hidden_size, width)
-        self.link = build_link(width, config)
+        if site.basis is not None:
+            with torch.no_grad():
+                self.project.weight.copy_(site.basis)
+                nn.init.zeros_(self.project.bias)
         if config.init == "identity" and not first:
             nn.init.zeros_(self.project.weight)
             nn.init.zeros_(self.project.bias)
         if config.strategy == "freeze":
             self.requires_grad_(False)
+        if shared is None:
+            self.link = build_link(width, config, site)
+        else:
+            # Past the registration of modules, so that what is shared is counted and saved once.
+            object.__setattr__(self, "link", shared)
 
-    def forward(self, state: Tensor | None, tapped: Tensor, extra: Tensor | None, mask: Tensor) -> Tensor:
+    def forward(self, state: Tensor | None, tapped: Tensor, extra: Tensor | None, batch: Batch) -> Tensor:
         x = self.project(self.norm(to_working(tapped)))
         if extra is not None:
             x = x + extra
         if state is not None:
             x = x + (state.detach() if self.detach else state)
-        return x + self.link(x, mask)
+        return x + self.link(x, batch.mask, batch.grid)
 
 
 class Chain(nn.Module):
     """Links and heads over the hidden states of a backbone."""
 
-    def __init__(self, config: Config, tasks: Sequence[Task], hidden_size: int, num_layers: int) -> None:
+    def __init__(
+        self,
+        config: Config,
+        tasks: Sequence[Task],
+        facts: BackboneFacts,
+        layers: Mapping[int, PretrainedLayer] | None = None,
+    ) -> None:
+        """`layers`: those of the backbone's layers that links copy, begin from or are tied to; None: loaded."""
         super().__init__()
+        hidden_size, num_layers = facts.hidden_size, facts.num_layers
         self.num_layers = num_layers
         self.taps = choose_taps(config.chain, num_layers)
         width, depth = config.chain.width, config.chain.depth
         links = [config.get_link(position) for position in range(1, depth + 1)]
-        self.cells = nn.ModuleList(Cell(hidden_size, width, link, first=index == 0) for index, link in enumerate(links))
+        self.cells = _build_cells(config, facts, layers)
         self.lexical = LexicalTap(width, links[0].dropout) if config.uses_lexical else None
         self.keys: list[tuple[str, int]] = []
         heads: list[Head] = []
@@ -67,7 +93,7 @@ class Chain(nn.Module):
                 self.keys.append((task.name, position))
                 size = width if position else hidden_size
                 assert config.heads is not None
-                place = Place(size, positions=positions, pair=pairs[task.name])
+                place = Place(size, positions=positions, pair=pairs[task.name], causal=facts.causal)
                 heads.append(build_head(task, config.heads[task.name], place))
         self.heads = nn.ModuleList(heads)
 
@@ -84,7 +110,7 @@ class Chain(nn.Module):
         state: Tensor | None = None
         for index, (cell, tap) in enumerate(zip(self.cells, self.taps, strict=True)):
             extra = self.lexical(batch.lexical) if self.lexical is not None and index == 0 else None
-            state = cell(state, hidden[tap], extra, batch.mask)
+            state = cell(state, hidden[tap], extra, batch)
             states[index + 1] = state
         return states
 
@@ -95,6 +121,22 @@ class Chain(nn.Module):
     def get_head(self, task: str, position: int) -> Head:
         """The head of one task at one depth."""
         return self.heads[self.keys.index((task, position))]  # type: ignore[return-value]
+
+
+def _build_cells(config: Config, facts: BackboneFacts, layers: Mapping[int, PretrainedLayer] | None) -> nn.ModuleList:
+    """The links in order, each at its site, those that are tied with the f_k of the link that owns it."""
+    copied = find_copied_layers(config, facts.num_layers)
+    layers = load_layers(facts, copied.values()) if layers is None else layers
+    basis = build_basis(config.chain.width, facts.hidden_size) if copied else None
+    cells: list[Cell] = []
+    for position in range(1, config.chain.depth + 1):
+        owner = find_owner(config, position)
+        layer = layers[copied[position]] if position in copied else None
+        site = Site(facts.causal, facts.grid, layer, basis)
+        shared = cells[owner - 1].link if owner != position else None
+        link = config.get_link(position)
+        cells.append(Cell(facts.hidden_size, config.chain.width, link, site, first=position == 1, shared=shared))
+    return nn.ModuleList(cells)
 
 
 def to_working(states: Tensor) -> Tensor:

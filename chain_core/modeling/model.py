@@ -30,7 +30,7 @@ class ChainModel(nn.Module):
         self.upper: Backbone | None = None
         if self.base < facts.num_layers:
             self.upper = build_upper(load_backbone(facts, trained=True), facts, self.base, config.backbone)
-        self.chain = Chain(config, tasks, facts.hidden_size, facts.num_layers)
+        self.chain = Chain(config, tasks, facts)
 
     @property
     def cached_layers(self) -> tuple[int, ...]:

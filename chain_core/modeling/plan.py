@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from chain_core.config import Config
 from chain_core.data.encode import LEXICAL_BUCKETS
 from chain_core.modeling.catalogue import BackboneFacts
-from chain_core.modeling.counts import count_head, count_link
+from chain_core.modeling.counts import count_head
+from chain_core.modeling.link_counts import count_links
 from chain_core.modeling.reads import choose_taps, find_layers_read, needs_positions
 from chain_core.modeling.shapes import BackboneShapes
 from chain_core.modeling.sizes import LEXICAL_WIDTH
@@ -102,7 +103,7 @@ def compute_plan(
     taps = choose_taps(config.chain, facts.num_layers)
     tuned = _count_tuned(config, facts)
     positions = needs_positions(config)
-    parts = (_plan_backbone(config, facts, shapes, tuned), *_plan_chain(config, facts, classes, positions))
+    parts = (_plan_backbone(config, facts, shapes, tuned), *_plan_chain(config, facts, shapes, classes, positions))
     layers = find_layers_read(config, facts.num_layers)
     below = facts.num_layers - tuned
     cached = {layer for layer in layers if layer <= below} | ({below} if tuned else set())
@@ -133,21 +134,21 @@ def _plan_backbone(config: Config, facts: BackboneFacts, shapes: BackboneShapes,
     return Part("backbone", tuning, 0, facts.parameters + added, trainable, facts.hidden_size)
 
 
-def _plan_chain(config: Config, facts: BackboneFacts, classes: Mapping[str, int], positions: bool) -> list[Part]:
+def _plan_chain(
+    config: Config, facts: BackboneFacts, shapes: BackboneShapes, classes: Mapping[str, int], positions: bool
+) -> list[Part]:
     width, parts = config.chain.width, []
     if config.uses_lexical:
-        count = LEXICAL_BUCKETS * LEXICAL_WIDTH + LEXICAL_WIDTH * width + width
-        parts.append(Part("lexical", "lexical", 1, count, count, width))
-    for position in range(1, config.chain.depth + 1):
-        link = config.get_link(position)
-        count = count_link(width, facts.hidden_size, link)
-        trainable = count if link.strategy == "train" else 0
-        parts.append(Part("link", link.kind, position, count, trainable, width))
+        number = LEXICAL_BUCKETS * LEXICAL_WIDTH + LEXICAL_WIDTH * width + width
+        parts.append(Part("lexical", "lexical", 1, number, number, width))
+    for position, count in enumerate(count_links(config, facts, shapes), start=1):
+        kind = config.get_link(position).kind
+        parts.append(Part("link", kind, position, count.parameters, count.trainable, width))
     for name, head in (config.heads or {}).items():
         for position in config.get_depths(name):
             size = width if position else facts.hidden_size
-            count = count_head(size, classes.get(name, 1), head, positions=positions)
-            parts.append(Part("head", name, position, count, count, classes.get(name, 1)))
+            number = count_head(size, classes.get(name, 1), head, positions=positions)
+            parts.append(Part("head", name, position, number, number, classes.get(name, 1)))
     return parts
 
 

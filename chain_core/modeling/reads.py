@@ -28,6 +28,34 @@ def choose_taps(chain: ChainConfig, num_layers: int) -> tuple[int, ...]:
     return tuple(round(link * num_layers / chain.depth) for link in range(1, chain.depth + 1))
 
 
+def name_layer(tap: int) -> int:
+    """The number of the layer that gives h_t, which a link at tap t copies, begins from or is tied to.
+
+    The embeddings (t = 0) come from no layer: there it is layer 1, which reads them.
+    """
+    return max(tap, 1)
+
+
+def find_owner(config: Config, position: int) -> int:
+    """The link whose f_k the link at `position` uses: itself, or the one that its ties lead to."""
+    tie = config.get_link(position).tie
+    while isinstance(tie, int):
+        position = tie
+        tie = config.get_link(position).tie
+    return position
+
+
+def find_copied_layers(config: Config, num_layers: int) -> dict[int, int]:
+    """Position of each link that needs the weights of a backbone layer -> that layer's number."""
+    taps = choose_taps(config.chain, num_layers)
+    needed = {}
+    for position, tap in enumerate(taps, start=1):
+        link = config.get_link(position)
+        if find_owner(config, position) == position and "backbone" in (link.kind, link.init):
+            needed[position] = name_layer(tap)
+    return needed
+
+
 def find_layers_read(config: Config, num_layers: int) -> tuple[int, ...]:
     """The backbone layers that links and heads read, ascending."""
     layers = set(choose_taps(config.chain, num_layers))

@@ -7,7 +7,10 @@ import torch
 from torch.nn import functional as F
 
 from chain_core.config import LINK_KINDS, LinkConfig
+from chain_core.modeling.catalogue import read_facts
+from chain_core.modeling.link import Site
 from chain_core.modeling.links import attend, build_link, pool_mean
+from chain_core.modeling.pretrained import load_layers
 
 
 @pytest.fixture
@@ -17,10 +20,16 @@ def inputs():
     return torch.randn(2, 7, 64), mask
 
 
+@pytest.fixture(scope="session")
+def site(backbones):
+    """The second layer of a BERT of width 32."""
+    return Site(layer=load_layers(read_facts(str(backbones["bert"])), [2])[2])
+
+
 @pytest.mark.parametrize("kind", LINK_KINDS)
-def test_identity_adds_nothing_at_first_but_learns(kind, inputs):
+def test_identity_adds_nothing_at_first_but_learns(kind, inputs, site):
     x, mask = inputs
-    link = build_link(64, LinkConfig(kind=kind)).eval()
+    link = build_link(64, LinkConfig(kind=kind), site).eval()
     assert torch.equal(link(x, mask), torch.zeros_like(x))
     link(x, mask).square().sum().backward()
     (link(x, mask) * torch.randn_like(x)).sum().backward()
@@ -28,31 +37,33 @@ def test_identity_adds_nothing_at_first_but_learns(kind, inputs):
 
 
 @pytest.mark.parametrize("kind", LINK_KINDS)
-def test_random_adds_something_of_the_same_shape(kind, inputs):
+def test_random_adds_something_of_the_same_shape(kind, inputs, site):
     x, mask = inputs
-    change = build_link(64, LinkConfig(kind=kind, init="random")).eval()(x, mask)
+    change = build_link(64, LinkConfig(kind=kind, init="random"), site).eval()(x, mask)
     assert change.shape == x.shape
     assert change.abs().sum() > 0
 
 
 @pytest.mark.parametrize("kind", LINK_KINDS)
-def test_less_density_is_fewer_parameters(kind):
+def test_less_density_is_fewer_parameters(kind, site):
     sizes = [
-        sum(p.numel() for p in build_link(256, LinkConfig(kind=kind, density=d)).parameters()) for d in (0.1, 0.5, 1.0)
+        sum(p.numel() for p in build_link(256, LinkConfig(kind=kind, density=density), site).parameters())
+        for density in (0.1, 0.5, 0.99, 1.0)
     ]
-    assert sizes == sorted(sizes) or kind == "linear"
-    assert sizes[0] < sizes[2]
+    assert sizes == sorted(sizes)
+    assert sizes[0] < sizes[1] < sizes[3]
 
 
-def test_freeze_leaves_nothing_to_train():
-    assert not any(
-        p.requires_grad for p in build_link(32, LinkConfig(kind="attention", strategy="freeze")).parameters()
-    )
+@pytest.mark.parametrize("kind", LINK_KINDS)
+def test_freeze_leaves_nothing_to_train(kind, site):
+    link = build_link(32, LinkConfig(kind=kind, strategy="freeze"), site)
+    assert not any(p.requires_grad for p in link.parameters())
 
 
-def test_padding_changes_nothing(inputs):
+@pytest.mark.parametrize("kind", LINK_KINDS)
+def test_padding_changes_nothing(kind, inputs, site):
     x, mask = inputs
-    link = build_link(64, LinkConfig(kind="attention", init="random")).eval()
+    link = build_link(64, LinkConfig(kind=kind, init="random"), site).eval()
     alone = link(x[1:, :3], mask[1:, :3])
     torch.testing.assert_close(link(x, mask)[1:, :3], alone)
 

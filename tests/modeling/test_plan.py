@@ -16,9 +16,11 @@ from chain_core.modeling.catalogue import BackboneFacts, read_facts
 from chain_core.modeling.chain import Chain, count_parameters
 from chain_core.modeling.model import build_model
 from chain_core.modeling.plan import Workload, compute_plan
+from chain_core.modeling.pretrained import load_layers
 from chain_core.modeling.reads import needs_positions
 from chain_core.modeling.shapes import BackboneShapes, read_shapes
 from chain_core.services.execute import _describe_parameters
+from tests.tiny import save_tiny_backbone
 
 LABELS = {
     "classification": tuple("abcde"),
@@ -85,12 +87,19 @@ def make_facts(num_layers: int = 6, hidden_size: int = 40) -> BackboneFacts:
     return BackboneFacts("b", Path(), "bert", num_layers, hidden_size, 4 * hidden_size, 99, 128, 1000)
 
 
-@settings(max_examples=60, deadline=None)
-@given(draw_config())
-def test_chain_counts_are_exact(config: Config) -> None:
-    facts = make_facts()
-    plan = compute_plan(config, facts, BackboneShapes(({},) * 6, 0), count_classes(config))
-    chain = Chain(config, build_tasks(config), facts.hidden_size, facts.num_layers)
+@pytest.fixture(scope="session")
+def drawn(tmp_path_factory: pytest.TempPathFactory):
+    """A backbone of 6 layers: its facts, shapes and layers."""
+    facts = read_facts(str(save_tiny_backbone(tmp_path_factory.mktemp("plan"), layers=6)))
+    return facts, read_shapes(facts.folder, 6), load_layers(facts, range(1, 7))
+
+
+@settings(max_examples=80, deadline=None)
+@given(config=draw_config())
+def test_chain_counts_are_exact(drawn, config: Config) -> None:
+    facts, shapes, layers = drawn
+    plan = compute_plan(config, facts, shapes, count_classes(config))
+    chain = Chain(config, build_tasks(config), facts, layers)
     assert plan.taps == chain.taps
     by_kind = {kind: [part for part in plan.parts if part.kind == kind] for kind in ("lexical", "link", "head")}
     assert [part.parameters for part in by_kind["link"]] == [count_parameters(cell) for cell in chain.cells]
