@@ -140,7 +140,7 @@ def _check_head_input(path: str, head: HeadConfig, columns: InputConfig) -> Prob
         yield ConfigError("pooling_needs_pair", path=f"{path}.pooling")
 
 
-_ONLY = {
+OPTIONS_OF_KINDS = {
     "crf": ("tagging",),
     "start": ("span",),
     "spans": ("relation",),
@@ -152,7 +152,7 @@ _ONLY = {
 
 def _check_head_options(path: str, head: HeadConfig) -> Problems:
     fields = HeadConfig.model_fields
-    for option, kinds in _ONLY.items():
+    for option, kinds in OPTIONS_OF_KINDS.items():
         if getattr(head, option) != fields[option].default and head.kind not in kinds:
             yield ConfigError("option_of_kinds", path=f"{path}.{option}", kind=head.kind, known=", ".join(kinds))
     if head.mixture and (head.share or head.depth_weights is not None):

@@ -103,6 +103,14 @@ def complete_draft(draft: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         return dict(draft)
 
 
+def list_columns(data: Any, folder: Path) -> tuple[str, ...]:
+    """The columns of a `data` section; none where its rows cannot be read, which is a problem of its own."""
+    try:
+        return tuple(_open_table(_read_data_config({"data": data}), folder).column_names)
+    except (ChainError, OSError):
+        return ()
+
+
 def _check_backbone(config: Config, facts: BackboneFacts | None, shapes: BackboneShapes | None):
     if facts is None:
         return

@@ -7,7 +7,19 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from chain_core.config import MAX_DEPTH, HeadConfig, LinkConfig, merge, resolve_config
+from chain_core.config import (
+    MAX_DEPTH,
+    SELF_SUPERVISED,
+    HeadConfig,
+    LinkConfig,
+    SetConfig,
+    StageConfig,
+    StartConfig,
+    merge,
+    resolve_config,
+)
+from chain_core.config.checks import OPTIONS_OF_KINDS
+from chain_core.config.fields import Section
 from chain_core.presets import PRESETS
 
 Draft = Mapping[str, Any]
@@ -20,13 +32,21 @@ def complete(draft: Draft) -> dict[str, Any]:
     base = PRESETS.get(preset, {}) if isinstance(preset, str) else {}
     kept = {key: value for key, value in draft.items() if value is not None}
     whole = merge(_get_defaults(), merge(base, kept))
-    for name, head in whole["heads"].items() if isinstance(whole["heads"], dict) else ():
-        whole["heads"][name] = merge(_get_part_defaults(HeadConfig), head) if isinstance(head, dict) else head
+    for key, section in (("heads", HeadConfig), ("also", SetConfig)):
+        if isinstance(whole[key], dict):
+            whole[key] = {name: _fill(section, entry) for name, entry in whole[key].items()}
     chain = whole["chain"]
     if isinstance(chain, dict) and isinstance(chain.get("links"), list):
-        defaults = _get_part_defaults(LinkConfig)
-        chain["links"] = [merge(defaults, link) if isinstance(link, dict) else link for link in chain["links"]]
+        chain["links"] = [_fill(LinkConfig, link) for link in chain["links"]]
+    if isinstance(whole["stages"], list):
+        whole["stages"] = [_fill(StageConfig, stage) for stage in whole["stages"]]
+    whole["start"] = _fill(StartConfig, whole["start"])
     return whole
+
+
+def _fill(section: type[Section], given: Any) -> Any:
+    """A mapping over its section's defaults; anything else as it is."""
+    return merge(_get_part_defaults(section), given) if isinstance(given, Mapping) else given
 
 
 @cache
@@ -35,10 +55,22 @@ def _get_defaults() -> dict[str, Any]:
 
 
 @cache
-def _get_part_defaults(part: type[HeadConfig] | type[LinkConfig]) -> dict[str, Any]:
-    fields = {name: field for name, field in part.model_fields.items() if not field.is_required()}
-    defaults = {name: field.get_default() for name, field in fields.items()}
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in defaults.items()}
+def _get_part_defaults(section: type[Section]) -> dict[str, Any]:
+    defaults: dict[str, Any] = {}
+    for name, field in section.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, Section):
+            defaults[name] = _get_part_defaults(inner)
+        elif not field.is_required():
+            value = field.get_default()
+            defaults[name] = list(value) if isinstance(value, tuple) else value
+    return defaults
+
+
+def get_default(whole: Draft, section: type[Section], path: Path) -> Any:
+    """What stands at a path where the draft says nothing: the preset's value, or the section's default."""
+    given = get_value(PRESETS.get(str(whole.get("preset")), {}), path, ...)
+    return _get_part_defaults(section).get(str(path[-1])) if given is ... else given
 
 
 def get_value(mapping: Any, path: Path, default: Any = None) -> Any:
@@ -72,26 +104,32 @@ def choose_preset(draft: Draft, preset: str) -> dict[str, Any]:
     """Another preset, without what the draft said about the keys that presets are for."""
     changed = copy.deepcopy(dict(draft))
     changed["preset"] = preset
-    for section, keys in _list_preset_keys().items():
-        if isinstance(changed.get(section), dict):
-            for key in keys:
-                changed[section].pop(key, None)
+    for path in {path for values in PRESETS.values() for path in _list_leaves(values)}:
+        _drop(changed, path)
     return fit_depth(changed, PRESETS[preset]["chain"]["depth"])
 
 
 def list_changes(draft: Draft) -> list[Path]:
     """The preset's values that the draft overrides with others."""
     preset, shown = PRESETS.get(str(draft.get("preset", "fast")), {}), complete(draft)
-    paths = ((section, key) for section, values in preset.items() for key in values)
-    return [path for path in paths if get_value(shown, path) != get_value(preset, path)]
+    return [path for path in _list_leaves(preset) if get_value(shown, path) != get_value(preset, path)]
 
 
-def _list_preset_keys() -> dict[str, set[str]]:
-    found: dict[str, set[str]] = {}
-    for preset in PRESETS.values():
-        for section, values in preset.items():
-            found.setdefault(section, set()).update(values)
+def _list_leaves(mapping: Mapping[str, Any], base: Path = ()) -> list[Path]:
+    """The paths of all values that are no mappings."""
+    found: list[Path] = []
+    for key, value in mapping.items():
+        found += _list_leaves(value, (*base, key)) if isinstance(value, Mapping) else [(*base, key)]
     return found
+
+
+def _drop(mapping: dict[str, Any], path: Path) -> None:
+    """Without the value at a path, in place; a list or a word that stands in the way goes as a whole."""
+    inner = mapping.get(str(path[0]))
+    if len(path) > 1 and isinstance(inner, dict):
+        _drop(inner, path[1:])
+    else:
+        mapping.pop(str(path[0]), None)
 
 
 def set_depth(draft: Draft, depth: int) -> dict[str, Any]:
@@ -100,7 +138,7 @@ def set_depth(draft: Draft, depth: int) -> dict[str, Any]:
 
 
 def fit_depth(draft: Draft, depth: int) -> dict[str, Any]:
-    """Links repeated or cut to `depth`; taps evenly spaced again; heads beyond it moved to the last link."""
+    """Links and densities repeated or cut to `depth`; taps evenly spaced again; heads and stages moved within it."""
     changed = copy.deepcopy(dict(draft))
     chain = changed.get("chain")
     if isinstance(chain, dict):
@@ -108,8 +146,13 @@ def fit_depth(draft: Draft, depth: int) -> dict[str, Any]:
         if isinstance(links, list):
             filled = links or [{}]
             chain["links"] = [copy.deepcopy(filled[min(index, len(filled) - 1)]) for index in range(depth)]
+        elif isinstance(links, dict) and isinstance(links.get("tie"), int) and links["tie"] >= max(depth, 1):
+            links["tie"] = None
         if isinstance(chain.get("taps"), list) and len(chain["taps"]) != depth:
             chain["taps"] = None
+        shares = chain.get("densities")
+        if isinstance(shares, list) and len(shares) != depth:
+            chain["densities"] = (shares + (shares[-1:] or [1.0]) * depth)[:depth]
     heads = changed.get("heads")
     for head in heads.values() if isinstance(heads, dict) else ():
         if isinstance(head, dict) and isinstance(head.get("depths"), list):
@@ -119,6 +162,10 @@ def fit_depth(draft: Draft, depth: int) -> dict[str, Any]:
             if kept != head["depths"]:
                 head.pop("depth_weights", None)
             head["depths"] = kept or ["last"]
+    stages = changed.get("stages")
+    for stage in stages if isinstance(stages, list) else ():
+        if isinstance(stage, dict) and isinstance(stage.get("depth"), int) and stage["depth"] > depth:
+            stage["depth"] = depth
     return changed
 
 
@@ -162,11 +209,36 @@ def join_links(draft: Draft) -> dict[str, Any]:
     return set_value(set_value(draft, ("chain", "links"), dict(first)), ("chain", "taps"), None)
 
 
-def add_head(draft: Draft, kind: str, column: str) -> dict[str, Any]:
-    """One more head, named after its column."""
+def set_densities(draft: Draft, course: str) -> dict[str, Any]:
+    """One of the courses, or (`each`) a factor for each link, the present course's to begin with."""
+    return set_value(draft, ("chain", "densities"), _list_shares(draft) if course == "each" else course)
+
+
+def _list_shares(draft: Draft) -> list[float]:
+    depth, now = read_depth(draft), get_value(complete(draft), ("chain", "densities"))
+    growing = [round((index + 1) / depth, 3) for index in range(depth)]
+    return {"growing": growing, "shrinking": growing[::-1]}.get(now if isinstance(now, str) else "", [1.0] * depth)
+
+
+def add_head(draft: Draft, kind: str, column: str = "", data: str | None = None) -> dict[str, Any]:
+    """One more head, named after its column, or its kind where it has none."""
     heads = draft.get("heads")
     heads = dict(heads) if isinstance(heads, Mapping) else {}
-    return {**draft, "heads": {**heads, _find_free_name(column, heads): {"kind": kind, "column": column}}}
+    head = {"kind": kind}
+    if kind not in SELF_SUPERVISED:
+        head["column"] = column
+    if data is not None:
+        head["data"] = data
+    return {**draft, "heads": {**heads, find_free_name(head.get("column") or kind, heads): head}}
+
+
+def change_kind(draft: Draft, name: str, kind: str) -> dict[str, Any]:
+    """A head of another kind, without the options that this kind does not have."""
+    head = get_value(draft, ("heads", name), {})
+    foreign = {option for option, kinds in OPTIONS_OF_KINDS.items() if kind not in kinds}
+    foreign |= {"column"} if kind in SELF_SUPERVISED else set()
+    kept = {key: value for key, value in head.items() if key not in foreign}
+    return set_value(draft, ("heads", name), {**kept, "kind": kind})
 
 
 def remove_head(draft: Draft, name: str) -> dict[str, Any]:
@@ -192,7 +264,8 @@ def _rename_metric(draft: dict[str, Any], old: str, new: str | None) -> dict[str
     return set_value(draft, ("train", "metric"), "mean" if new is None else f"{new}/{metric.partition('/')[2]}")
 
 
-def _find_free_name(column: str, taken: Mapping[str, Any]) -> str:
+def find_free_name(column: str, taken: Mapping[str, Any]) -> str:
+    """A name for a head or a data set that the config accepts."""
     name = "".join("_" if character.isspace() or character in "/@:|" else character for character in column)
     name = name[:60] or "head"
     candidates = [name, *(f"{name}_{number}" for number in range(2, len(taken) + 3))]

@@ -13,10 +13,12 @@ from typing import Any
 
 import streamlit as st
 
+from chain_core.ui import chain_text
 from chain_core.ui.chain_edit import Draft, Path, complete, get_value, set_value
 from chain_core.ui.draft import get_draft, set_draft
 from chain_core.ui.language import t
 
+_WHOLE = "chain_whole"
 Change = Callable[[dict[str, Any], Any], dict[str, Any]]
 """(draft, the widget's value) -> the next draft."""
 
@@ -31,11 +33,19 @@ def edit(change: Callable[..., dict[str, Any]], *arguments: Any) -> None:
     set_draft(change(get_draft() or {}, *arguments))
 
 
-def choice(label: str, path: Path, options: Sequence[str], *, prefix: str, help: str | None = None) -> None:
+def choice(
+    label: str,
+    path: Path,
+    options: Sequence[str],
+    *,
+    prefix: str,
+    help: str | None = None,
+    change: Change | None = None,
+) -> None:
     """One of a few words, named under `prefix` in the catalogues."""
     key = build_key(path)
     _show(key, _pick(read(path), options))
-    st.selectbox(t(label), options, format_func=_name(prefix), key=key, help=_help(help), **_writes(path))
+    st.selectbox(t(label), options, format_func=_name(prefix), key=key, help=_help(help), **_writes(path, change))
 
 
 def segments(label: str, path: Path, options: Sequence[str], *, prefix: str, change: Change | None = None) -> None:
@@ -115,18 +125,80 @@ def line(label: str, path: Path, *, limit: int, help: str | None = None, off: bo
     st.text_input(t(label), max_chars=limit, key=key, help=_help(help), **_writes(path, write))
 
 
-def read(path: Path) -> Any:
-    """The value that stands at a path now, defaults included."""
-    return get_value(complete(get_draft() or {}), path)
+def numbers(label: str, path: Path, *, help: str | None = None) -> None:
+    """A list of numbers in one line; empty stands for null. What is no list of numbers is kept as it was typed."""
+    key = build_key(path)
+    _show(key, chain_text.format_numbers(read(path)))
+
+    def write(draft: dict[str, Any], text: str) -> dict[str, Any]:
+        return set_value(draft, path, chain_text.read_numbers(text))
+
+    st.text_input(t(label), key=key, help=_help(help), placeholder=t("chain.not_set"), **_writes(path, write))
 
 
-def pick_column(label: str, path: Path, columns: Sequence[str]) -> None:
-    """One of the table's columns; one that the table lacks stays shown, with its problem beside it."""
+def count(label: str, path: Path, *, help: str | None = None) -> None:
+    """A number of parameters, `500k` as well; empty stands for null."""
     key = build_key(path)
     value = read(path)
-    options = list(columns) if value in columns or not isinstance(value, str) else [value, *columns]
-    _show(key, value if value in options else (options[0] if options else None))
-    st.selectbox(t(label), options, key=key, format_func=str, **_writes(path))
+    _show(key, "" if value is None else str(value))
+
+    def write(draft: dict[str, Any], text: str) -> dict[str, Any]:
+        return set_value(draft, path, chain_text.read_count(text))
+
+    st.text_input(t(label), key=key, help=_help(help), placeholder=t("chain.not_set"), **_writes(path, write))
+
+
+def pick(
+    label: str,
+    path: Path,
+    options: Sequence[Any],
+    *,
+    name: Callable[[Any], str] = str,
+    help: str | None = None,
+    off: str | None = "chain.not_set",
+    free: bool = False,
+    change: Change | None = None,
+) -> None:
+    """One of what there is just now; a value that is not among it stays shown, with its problem beside it.
+
+    An empty field stands for null and shows `off`; None: it cannot be emptied. `free`: anything may be typed.
+    """
+    key = build_key(path)
+    value = read(path) or None
+    known = list(options) if value is None or value in options else [value, *options]
+    _show(key, value)
+    st.selectbox(
+        t(label), known, index=None if value is None or off else 0, key=key, format_func=name, help=_help(help),
+        placeholder=t(off or "chain.choose"), accept_new_options=free, **_writes(path, change),
+    )  # fmt: skip
+
+
+def several(label: str, path: Path, options: Sequence[str], *, prefix: str, help: str | None = None) -> None:
+    """At least one of a few words, all in sight; the last one cannot be taken away."""
+    key = build_key(path)
+    value = read(path)
+    _show(key, [option for option in options if option in value] if isinstance(value, list) else list(options))
+
+    def write(draft: dict[str, Any], chosen: list[str]) -> dict[str, Any]:
+        return set_value(draft, path, [option for option in options if option in chosen]) if chosen else draft
+
+    st.pills(t(label), options, format_func=_name(prefix), key=key, selection_mode="multi", help=_help(help),
+             **_writes(path, write))  # fmt: skip
+
+
+def read_whole() -> dict[str, Any]:
+    """The draft, defaults included. A draft is never changed in place, so it is completed once."""
+    draft = get_draft() or {}
+    known = st.session_state.get(_WHOLE)
+    if known is None or known[0] is not draft:
+        known = (draft, complete(draft))
+        st.session_state[_WHOLE] = known
+    return known[1]
+
+
+def read(path: Path) -> Any:
+    """The value that stands at a path now, defaults included."""
+    return get_value(read_whole(), path)
 
 
 def _writes(path: Path, change: Change | None = None) -> dict[str, Any]:
@@ -172,9 +244,3 @@ def _choose_format(value: float, step: float) -> str:
 
 def _count_decimals(value: float) -> int:
     return len(f"{value:.8f}".rstrip("0").partition(".")[2])
-
-
-__all__ = [
-    "build_key", "choice", "edit", "line", "pick_column", "read", "real_number", "segments",
-    "slide", "switch", "whole_number",
-]  # fmt: skip

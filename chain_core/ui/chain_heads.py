@@ -7,11 +7,13 @@ from typing import Any
 
 import streamlit as st
 
-from chain_core.config import HEAD_KINDS
+from chain_core.config import HEAD_KINDS, SELF_SUPERVISED
 from chain_core.services.checks import Inspection
 from chain_core.ui import chain_edit
-from chain_core.ui.chain_fields import choice, edit, line, pick_column, read, real_number, slide, switch
-from chain_core.ui.chain_sections import show_problems
+from chain_core.ui.chain_data import find_columns
+from chain_core.ui.chain_fields import choice, edit, pick, read, real_number
+from chain_core.ui.chain_groups import Context, count_changes, show_group, show_problems
+from chain_core.ui.chain_spec import HEAD
 from chain_core.ui.draft import get_draft
 from chain_core.ui.language import get_language, t
 from chain_core.ui.shell import escape_markdown
@@ -34,7 +36,7 @@ def show_heads(inspection: Inspection) -> None:
                 if problem.path not in shown:
                     st.error(escape_markdown(problem.error.text(get_language())), icon=":material/error:")
             _show_head(name, head, inspection)
-    _show_add(heads, inspection.columns)
+    _show_add(heads, inspection)
 
 
 def _show_general_problems(inspection: Inspection, heads: Mapping[str, Any]) -> set[str]:
@@ -58,37 +60,32 @@ def _summarise(name: str, head: Mapping[str, Any]) -> str:
 
 def _show_head(name: str, head: Mapping[str, Any], inspection: Inspection) -> None:
     path = ("heads", name)
+    columns = find_columns(head.get("data"), inspection)
     left, right = st.columns(2)
     with left:
         _edit_name(name)
-        choice("chain.kind", (*path, "kind"), HEAD_KINDS, prefix="chain.kind", help="chain.kind_help")
+        choice("chain.kind", (*path, "kind"), HEAD_KINDS, prefix="chain.kind", help="chain.kind_help",
+               change=lambda draft, kind: chain_edit.change_kind(draft, name, kind))  # fmt: skip
     with right:
-        pick_column("chain.column", (*path, "column"), inspection.columns)
+        if head.get("kind") not in SELF_SUPERVISED or head.get("column"):
+            pick("chain.column", (*path, "column"), columns, help="chain.column_help", off=None)
         real_number("chain.weight", (*path, "weight"), 0.0, 1000.0, step=0.1, help="chain.weight_help")
+    also = read(("also",))
+    if head.get("data") or (isinstance(also, Mapping) and also):
+        pick("chain.head_data", (*path, "data"), list(also) if isinstance(also, Mapping) else [],
+             help="chain.head_data_help", off="chain.main_data")  # fmt: skip
     _pick_depths(name, head)
     task = next((task for task in inspection.tasks if task.name == name), None)
     if task is not None and task.label_space:
         labels = ", ".join(task.label_space[:8]) + (" …" if len(task.label_space) > 8 else "")
         st.caption(t("chain.labels", count=len(task.label_space), labels=escape_markdown(labels)))
+    changed = count_changes(HEAD, path)
+    label = t("chain.more_head") + (f" · {t('chain.changed', count=changed)}" if changed else "")
     buttons = st.container(horizontal=True)
-    with buttons.popover(t("chain.more_head"), key=f"chain_more_{name}"):
-        _show_more(path, head)
+    with buttons.popover(label, key=f"chain_more_{name}"):
+        show_group(HEAD, path, Context(inspection, columns), columns=1)
     buttons.button(t("chain.remove_head"), key=f"chain_remove_{name}", type="tertiary", icon=":material/delete:",
               on_click=edit, args=(chain_edit.remove_head, name))  # fmt: skip
-
-
-def _show_more(path: tuple[str, str], head: Mapping[str, Any]) -> None:
-    kind = head.get("kind")
-    slide("chain.dropout", (*path, "dropout"), 0.0, 0.9, step=0.05)
-    if kind != "regression":
-        slide(
-            "chain.label_smoothing", (*path, "label_smoothing"), 0.0, 0.9, step=0.01, help="chain.label_smoothing_help"
-        )
-        switch(
-            "chain.class_weights", (*path, "class_weights"), on="balanced", off="none", help="chain.class_weights_help"
-        )
-    if kind == "multilabel":
-        line("chain.separator", (*path, "separator"), limit=3, off=True, help="chain.separator_help")
 
 
 def _edit_name(name: str) -> None:
@@ -115,19 +112,29 @@ def _pick_depths(name: str, head: Mapping[str, Any]) -> None:
     st.pills(t("chain.depths"), options, key=key, selection_mode="multi", on_change=write, help=t("chain.depths_help"))
 
 
-def _show_add(heads: Mapping[str, Any], columns: tuple[str, ...]) -> None:
-    used = {head.get("column") for head in heads.values() if isinstance(head, Mapping)}
+def _show_add(heads: Mapping[str, Any], inspection: Inspection) -> None:
+    """Kind, data set and column of one more head; self-supervised kinds need no column."""
+    also = read(("also",))
+    data = st.session_state.get("chain_add_data") if isinstance(also, Mapping) and also else None
+    columns = find_columns(data, inspection)
+    used = {head.get("column") for head in heads.values() if isinstance(head, Mapping) and head.get("data") == data}
     used |= {value for value in (read(("input", role)) for role in ("text", "pair", "tokens")) if value}
     free = [column for column in columns if column not in used] or list(columns)
-    if not free:
-        return
 
     def add() -> None:
-        edit(chain_edit.add_head, st.session_state["chain_add_kind"], st.session_state["chain_add_column"])
+        chosen = st.session_state
+        column = chosen.get("chain_add_column") or ""
+        edit(chain_edit.add_head, chosen["chain_add_kind"], column, data)
 
     with st.popover(t("chain.add_head"), icon=":material/add:", key="chain_add"):
-        st.selectbox(t("chain.column"), free, key="chain_add_column")
-        st.selectbox(
-            t("chain.kind"), HEAD_KINDS, key="chain_add_kind", format_func=lambda kind: t(f"chain.kind_{kind}")
-        )
-        st.button(t("chain.add"), type="primary", on_click=add, key="chain_add_button")
+        kind = st.selectbox(
+            t("chain.kind"), HEAD_KINDS, key="chain_add_kind", format_func=lambda kind: t(f"chain.kind_{kind}"),
+            help=t("chain.kind_help"),
+        )  # fmt: skip
+        if isinstance(also, Mapping) and also:
+            st.selectbox(t("chain.head_data"), list(also), index=None, key="chain_add_data",
+                         placeholder=t("chain.main_data"))  # fmt: skip
+        if kind not in SELF_SUPERVISED:
+            st.selectbox(t("chain.column"), free, key="chain_add_column")
+        off = kind not in SELF_SUPERVISED and not free
+        st.button(t("chain.add"), type="primary", on_click=add, key="chain_add_button", disabled=off)

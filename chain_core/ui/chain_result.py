@@ -12,7 +12,7 @@ from chain_core.services.checks import Inspection
 from chain_core.ui.backend import get_supervisor
 from chain_core.ui.chain_drawing import build_drawing, format_count
 from chain_core.ui.chain_fields import line
-from chain_core.ui.chain_sections import show_problems
+from chain_core.ui.chain_groups import show_problems
 from chain_core.ui.draft import get_draft, set_draft
 from chain_core.ui.language import get_language, t
 from chain_core.ui.shell import escape_markdown, go_to, show_error
@@ -62,7 +62,7 @@ def show_plan(inspection: Inspection) -> None:
 def show_train(inspection: Inspection, waiting: bool) -> None:
     """The run's name and the button; where it is off, the sentence that says why."""
     line("chain.run_name", ("name",), limit=120)
-    show_problems(inspection, "", "name", "preset", "data")
+    show_problems(inspection, "", "name", "preset")
     problems = inspection.problems
     if waiting:
         st.caption(t("chain.train_waits"))

@@ -1,4 +1,4 @@
-"""The Chain page's sections above the heads: preset, backbone, links, training."""
+"""The Chain page's first sections: preset, backbone, links."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from chain_core.config import MAX_DEPTH
+from chain_core.config import LORA_TUNINGS, MAX_DEPTH, TUNINGS
 from chain_core.errors import BackboneError
 from chain_core.modeling.catalogue import BACKBONES, BackboneFacts
 from chain_core.presets import PRESETS
@@ -14,42 +14,15 @@ from chain_core.services.backbones import ask_backbone, forget_backbone, is_loca
 from chain_core.services.checks import Inspection
 from chain_core.ui import chain_edit
 from chain_core.ui.chain_drawing import format_count
-from chain_core.ui.chain_fields import (
-    build_key,
-    choice,
-    edit,
-    line,
-    read,
-    real_number,
-    segments,
-    slide,
-    switch,
-    whole_number,
-)
+from chain_core.ui.chain_fields import build_key, choice, edit, read, segments, slide, whole_number
+from chain_core.ui.chain_groups import Context, count_changes, fold, show_group, show_problems
 from chain_core.ui.chain_links import show_each_link
+from chain_core.ui.chain_spec import CHAIN, LINKS, MORE_LINKS, MORE_TUNING, TUNING
 from chain_core.ui.draft import get_draft, set_draft
-from chain_core.ui.language import get_language, t
+from chain_core.ui.language import t
 from chain_core.ui.shell import escape_markdown
 
-METRICS = {
-    "classification": ("accuracy", "macro_f1", "weighted_f1"),
-    "multilabel": ("micro_f1", "macro_f1", "exact_match"),
-    "regression": ("r2", "mae", "rmse", "spearman"),
-    "tagging": ("entity_f1", "entity_precision", "entity_recall", "token_accuracy", "token_micro_f1", "token_macro_f1"),
-}
-"""Head kind -> what its report measures, the main figure first."""
 SOURCES = ("packaged", "folder", "hub")
-
-
-def show_problems(inspection: Inspection, *sections: str) -> None:
-    """What is wrong with some sections of the draft, under their heading."""
-    seen = set()
-    for problem in inspection.problems:
-        if problem.path.split(".")[0].split("[")[0] in sections:
-            sentence = problem.error.text(get_language())
-            if sentence not in seen:
-                st.error(escape_markdown(sentence), icon=":material/error:")
-            seen.add(sentence)
 
 
 def show_preset() -> None:
@@ -77,10 +50,17 @@ def show_backbone(inspection: Inspection, answer: BackboneFacts | BackboneError 
         st.text_input(t(f"chain.backbone_{source}"), key=key, placeholder=placeholder, on_change=_write_name)
     _show_answer(name, answer)
     show_problems(inspection, "backbone")
-    segments("chain.tuning", ("backbone", "tuning"), ("frozen", "lora", "full"), prefix="chain.tuning")
+    choice("chain.tuning", ("backbone", "tuning"), TUNINGS, prefix="chain.tuning")
     tuning = read(("backbone", "tuning"))
-    if tuning in ("lora", "full"):
-        _show_tuning(tuning, inspection, answer if isinstance(answer, BackboneFacts) else None)
+    if tuning in TUNINGS:
+        st.caption(t(f"chain.tuning_{tuning}_help"))
+    layers = answer.num_layers if isinstance(answer, BackboneFacts) else 128
+    context = Context(inspection, highest={"layers": layers})
+    show_group(TUNING, ("backbone",), context)
+    changed = count_changes(MORE_TUNING, ("backbone",))
+    if tuning in LORA_TUNINGS or changed:
+        with fold("chain.more_tuning", changed=changed):
+            show_group(MORE_TUNING, ("backbone",), context)
 
 
 def _show_answer(name: Any, answer: BackboneFacts | BackboneError | None) -> None:
@@ -104,7 +84,7 @@ def _wait_for_hub(name: str) -> None:
 
 
 def show_links(inspection: Inspection) -> None:
-    """Depth, width, and what each link is."""
+    """Depth, width and kind in sight; what else a link can be behind a fold."""
     st.subheader(t("chain.chain"), anchor=False)
     slide("chain.depth", ("chain", "depth"), 0, MAX_DEPTH, step=1, help="chain.depth_help", change=chain_edit.set_depth)
     show_problems(inspection, "chain")
@@ -112,141 +92,44 @@ def show_links(inspection: Inspection) -> None:
     if depth == 0:
         st.caption(t("chain.no_links"))
         return
-    left, right = st.columns(2)
-    with left:
-        whole_number("chain.width", ("chain", "width"), 8, 4096, step=32, help="chain.width_help")
-    with right:
-        choice(
-            "chain.lexical",
-            ("chain", "lexical"),
-            ("auto", "on", "off"),
-            prefix="chain.lexical",
-            help="chain.lexical_help",
-        )
     each = isinstance(read(("chain", "links")), list)
-    key = "chain_each_link"
-    st.session_state[key] = each
-    change = chain_edit.join_links if each else chain_edit.spread_links
-    st.toggle(t("chain.each_link"), key=key, on_change=edit, args=(change,), help=t("chain.each_link_help"))
     if each:
+        whole_number("chain.width", ("chain", "width"), 8, 4096, step=32, help="chain.width_help")
         show_each_link(inspection)
     else:
-        _show_all_links()
-    if inspection.plan is not None:
-        taps = ", ".join(str(tap) for tap in inspection.plan.taps)
-        spread = "chain.taps_even" if read(("chain", "taps")) is None else "chain.taps_given"
-        st.caption(t(spread, taps=taps))
-
-
-def show_training(inspection: Inspection) -> None:
-    """The loop's settings; the first four in sight, the rest behind a fold."""
-    st.subheader(t("chain.training"), anchor=False)
-    left, right = st.columns(2)
-    with left:
-        whole_number("chain.epochs", ("train", "epochs"), 1, 10_000)
-    with right:
-        whole_number("chain.batch_size", ("train", "batch_size"), 1, 4096)
-    show_problems(inspection, "train", "input")
-    with st.expander(t("chain.more_training"), key="chain_more_training"):
         left, right = st.columns(2)
         with left:
-            real_number(
-                "chain.learning_rate",
-                ("train", "learning_rate"),
-                1e-8,
-                10.0,
-                step=1e-4,
-                help="chain.learning_rate_help",
-            )
-            real_number("chain.weight_decay", ("train", "weight_decay"), 0.0, 10.0, step=0.01)
-            choice("chain.schedule", ("train", "schedule"), ("linear", "cosine", "constant"), prefix="chain.schedule")
-            whole_number("chain.patience", ("train", "patience"), 1, 10_000, off=True, help="chain.patience_help")
-            choice("chain.precision", ("train", "precision"), ("auto", "fp32", "bf16"), prefix="chain.precision")
-            whole_number("chain.max_length", ("input", "max_length"), 4, 8192, off=True, help="chain.max_length_help")
+            show_group(LINKS, ("chain", "links"), Context(inspection), columns=1)
         with right:
-            if read(("backbone", "tuning")) == "frozen":
-                whole_number("chain.seed", ("train", "seed"), 0, 2**32 - 1)
-            else:
-                path = ("train", "backbone_learning_rate")
-                real_number("chain.backbone_learning_rate", path, 1e-8, 10.0, step=1e-5)
-                whole_number("chain.seed", ("train", "seed"), 0, 2**32 - 1)
-            slide("chain.warmup", ("train", "warmup"), 0.0, 1.0, step=0.01, help="chain.warmup_help")
-            real_number("chain.clip", ("train", "clip"), 1e-6, 1e6, step=0.1, off=True, help="chain.clip_help")
-            _pick_metric()
-            line("chain.device", ("train", "device"), limit=8, help="chain.device_help")
+            whole_number("chain.width", ("chain", "width"), 8, 4096, step=32, help="chain.width_help")
+    _show_more_links(inspection, each)
 
 
-def _show_all_links() -> None:
-    left, right = st.columns(2)
-    with left:
-        choice("chain.link_kind", ("chain", "links", "kind"), ("auto", "linear", "bottleneck", "attention"),
-               prefix="chain.link", help="chain.link_kind_help")  # fmt: skip
-        slide("chain.density", ("chain", "links", "density"), 0.05, 1.0, step=0.05, help="chain.density_help")
-    with right:
-        choice(
-            "chain.init",
-            ("chain", "links", "init"),
-            ("identity", "random"),
-            prefix="chain.init",
-            help="chain.init_help",
-        )
-        slide("chain.dropout", ("chain", "links", "dropout"), 0.0, 0.9, step=0.05)
-    left, right = st.columns(2)
-    with left:
-        switch("chain.freeze", ("chain", "links", "strategy"), on="freeze", off="train", help="chain.freeze_help")
-    with right:
-        switch("chain.detach", ("chain", "links", "detach"), on=True, off=False, help="chain.detach_help")
+def _show_more_links(inspection: Inspection, each: bool) -> None:
+    links = 0 if each else count_changes(MORE_LINKS, ("chain", "links"))
+    with fold("chain.more_links", changed=count_changes(CHAIN, ("chain",)) + links + each):
+        key = "chain_each_link"
+        st.session_state[key] = each
+        change = chain_edit.join_links if each else chain_edit.spread_links
+        st.toggle(t("chain.each_link"), key=key, on_change=edit, args=(change,), help=t("chain.each_link_help"))
+        if not each:
+            show_group(MORE_LINKS, ("chain", "links"), Context(inspection))
+        show_group(CHAIN, ("chain",), Context(inspection))
+        _tell_outcome(inspection)
 
 
-def _show_tuning(tuning: str, inspection: Inspection, facts: BackboneFacts | None) -> None:
-    limit = facts.num_layers if facts else 128
-    left, right = st.columns(2)
-    with left:
-        whole_number("chain.layers", ("backbone", "layers"), 1, limit, off=True, help="chain.layers_help")
-        if tuning == "lora":
-            real_number("chain.alpha", ("backbone", "alpha"), 0.01, 1e6, step=1.0, help="chain.alpha_help")
-    with right:
-        if tuning == "lora":
-            whole_number("chain.rank", ("backbone", "rank"), 1, 512, help="chain.rank_help")
-            slide("chain.lora_dropout", ("backbone", "dropout"), 0.0, 0.9, step=0.05)
-    if tuning == "lora":
-        _pick_targets(inspection.targets)
-
-
-def _pick_targets(known: tuple[str, ...]) -> None:
-    path = ("backbone", "targets")
-    key, value = build_key(path), read(path)
-    chosen = [name for name in value if isinstance(name, str)] if isinstance(value, list) else []
-    if st.session_state.get(key) != chosen:
-        st.session_state[key] = chosen
-    options = list(dict.fromkeys([*known, *chosen]))
-
-    def write() -> None:
-        names = st.session_state[key]
-        edit(chain_edit.set_value, path, list(names) if names else "all-linear")
-
-    st.multiselect(t("chain.targets"), options, key=key, on_change=write,
-                   placeholder=t("chain.targets_all"), help=t("chain.targets_help"))  # fmt: skip
-
-
-def _pick_metric() -> None:
-    path = ("train", "metric")
-    key, value = build_key(path), read(path)
-    options = ["mean"]
-    heads = read(("heads",))
-    for name, head in heads.items() if isinstance(heads, dict) else ():
-        if isinstance(head, dict):
-            options += [f"{name}/{metric}" for metric in METRICS.get(str(head.get("kind")), ())]
-    if value not in options:
-        options.append(str(value))
-    if st.session_state.get(key) != value:
-        st.session_state[key] = value
-
-    def write() -> None:
-        edit(chain_edit.set_value, path, st.session_state[key])
-
-    st.selectbox(t("chain.metric"), options, key=key, on_change=write, help=t("chain.metric_help"),
-                 format_func=lambda option: t("chain.metric_mean") if option == "mean" else option)  # fmt: skip
+def _tell_outcome(inspection: Inspection) -> None:
+    """The taps and densities that the settings come to."""
+    plan, config = inspection.plan, inspection.config
+    if plan is None or config is None:
+        return
+    taps = ", ".join(str(tap) for tap in plan.taps)
+    spread = "chain.taps_even" if read(("chain", "taps")) is None else "chain.taps_given"
+    st.caption(t(spread, taps=taps))
+    if read(("chain", "budget")) is not None or read(("chain", "densities")) != "constant":
+        shares = ", ".join(f"{config.get_link(number).density:.3g}" for number in range(1, config.chain.depth + 1))
+        parameters = sum(part.parameters for part in plan.parts if part.kind == "link")
+        st.caption(t("chain.densities_come_to", densities=shares, parameters=format_count(parameters)))
 
 
 def _choose_source(name: str) -> str:

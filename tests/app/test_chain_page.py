@@ -43,10 +43,6 @@ def find_button(app, key: str, language: str = "en"):
     return next(button for button in app.button if render(key, language) in button.label)
 
 
-def find_group(app, key: str):
-    return next(group for group in app.get("button_group") if group.key == key)
-
-
 def get_drawing(app) -> str:
     return next(element.value for element in app.markdown if "<svg" in element.value)
 
@@ -95,7 +91,7 @@ def test_tuning_controls_stand_only_where_they_apply(open_app) -> None:
     app = open_app("chain")
     keys = {element.key for element in app.number_input}
     assert "chain:backbone/rank" not in keys
-    find_group(app, "chain:backbone/tuning").set_value("lora").run()
+    app.selectbox(key="chain:backbone/tuning").select("lora").run()
     assert not app.exception
     keys = {element.key for element in app.number_input}
     assert {"chain:backbone/rank", "chain:backbone/layers", "chain:train/backbone_learning_rate"} <= keys
