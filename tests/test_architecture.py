@@ -52,7 +52,7 @@ MODULES = {name_module(path): path for path in list_sources()}
 def name_layer(module: str) -> str:
     if module == "app" or module.startswith("pages"):
         return "pages"
-    if module in ("chain_core", *FOUNDATION) or module.startswith("chain_core.config."):
+    if module in ("chain_core", *FOUNDATION) or module.startswith(("chain_core.config.", "chain_core.storage")):
         return "foundation"
     part = module.split(".")[1]
     return "cli" if part in ("cli", "__main__") else part

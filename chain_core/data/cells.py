@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,8 @@ LIST = pa.list_(pa.string())
 MISSING = ("", "nan", "NaN", "NAN", "null", "NULL", "<NA>", "#N/A", "N/A", "n/a")
 """What a label cell holds when nobody labelled it. `NA`, `none` and `None` may be labels, so they are."""
 _LIMIT = 2**31 - 1  # bytes that an Arrow string array addresses
+
+HASHED_ROWS = 65_536
 
 Note = dict[str, Any]
 
@@ -85,3 +89,32 @@ def _fill_items(array: pa.Array) -> pa.Array:
     if items.null_count == 0:
         return array
     return join_lists(pc.fill_null(items, ""), offsets, array.is_null().to_numpy(zero_copy_only=False))
+
+
+def hash_cells(columns: Iterable[pa.Array | pa.ChunkedArray]) -> str:
+    """A hash of what the cells hold, however they are cut into chunks; a part of the rows in memory at a time."""
+    digest = hashlib.sha256()
+    for column in columns:
+        digest.update(f"{len(column)} {is_list(column.type)};".encode())
+        for start in range(0, len(column), HASHED_ROWS):
+            part = combine(column.slice(start, HASHED_ROWS))
+            digest.update(part.is_null().to_numpy(zero_copy_only=False).tobytes())
+            if is_list(part.type):
+                part, offsets = split_lists(part)
+                digest.update(np.diff(offsets).tobytes())
+            lengths = pc.fill_null(pc.binary_length(part), 0).to_numpy(zero_copy_only=False)
+            digest.update(lengths.astype(np.int64).tobytes())
+            digest.update(_get_bytes(part))
+    return digest.hexdigest()
+
+
+def _get_bytes(texts: pa.Array) -> memoryview:
+    """The bytes of all texts, one after the other, without a copy."""
+    if not len(texts):
+        return memoryview(b"")
+    if texts.null_count:
+        texts = pc.fill_null(texts, "")
+    _, offsets, data = texts.buffers()
+    dtype = np.int64 if pa.types.is_large_string(texts.type) else np.int32
+    ends = np.frombuffer(offsets, dtype)[[texts.offset, texts.offset + len(texts)]]
+    return memoryview(data)[int(ends[0]) : int(ends[1])] if data is not None else memoryview(b"")

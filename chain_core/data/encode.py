@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,12 @@ AFFIX_LENGTHS = (1, 2, 3, 4)
 LEXICAL_BUCKETS = 8192
 LEXICAL_FEATURES = 2 + 2 * len(AFFIX_LENGTHS)
 """Per piece: shape and place, the whole word, and its prefixes and suffixes."""
+
+
+FLAT = {"input_ids": np.int32, "token_type_ids": np.int8, "word_starts": np.int32, "lexical": np.int32}
+"""Fields of Encoded whose chunks are joined -> their dtype."""
+COUNTED = ("offsets", "word_offsets")
+"""Fields of Encoded that are sums over their chunks' counts, one a row."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,8 @@ class Encoded:
     """(2U + 1, LEXICAL_FEATURES) int32 in [0, LEXICAL_BUCKETS); odd rows: first pieces, even rows: later ones."""
     truncated: int
     """Rows that were longer than the longest input."""
+    key: str = ""
+    """What `compute_key` gives, where it is known already."""
 
     @property
     def rows(self) -> int:
@@ -56,31 +64,58 @@ class Encoded:
 
     def compute_key(self) -> str:
         """A hash of everything that a backbone reads."""
-        digest = hashlib.sha256()
-        for array in (self.input_ids, self.token_type_ids, self.offsets):
-            digest.update(np.ascontiguousarray(array).data)
-        return digest.hexdigest()[:24]
+        if self.key:
+            return self.key
+        return hash_inputs(self.input_ids, self.token_type_ids, self.offsets)
+
+
+def hash_inputs(input_ids: np.ndarray, token_type_ids: np.ndarray, offsets: np.ndarray) -> str:
+    """A hash of what a backbone reads."""
+    digest = hashlib.sha256()
+    for array in (input_ids, token_type_ids, offsets):
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()[:24]
 
 
 def encode_texts(texts: Texts, tokenizer: Any, max_length: int, *, lexical: bool = False) -> Encoded:
-    """Token ids of all rows, cut at `max_length`. `tokenizer` is a `tokenizers.Tokenizer`."""
+    """Token ids of all rows, cut at `max_length`, in memory. `tokenizer` is a `tokenizers.Tokenizer`."""
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in (*FLAT, *COUNTED)}
+
+    def keep(name: str, part: np.ndarray) -> None:
+        parts[name].append(part)
+
+    table, truncated = encode_chunks(texts, tokenizer, max_length, keep, lexical=lexical)
+    flat: dict[str, Any] = {name: _join(parts[name], dtype) for name, dtype in FLAT.items()}
+    offsets: dict[str, Any] = {name: make_offsets(parts[name]) for name in COUNTED}
+    return Encoded(**flat, **offsets, lexical_table=table, truncated=truncated)
+
+
+def encode_chunks(
+    texts: Texts,
+    tokenizer: Any,
+    max_length: int,
+    keep: Callable[[str, np.ndarray], None],
+    *,
+    lexical: bool = False,
+) -> tuple[np.ndarray, int]:
+    """Encode CHUNK rows at a time; (lexical table, rows truncated).
+
+    Each chunk's part of every field of FLAT and COUNTED goes to `keep`, in order; of a field that is unused, none does.
+    """
     tokenizer.enable_truncation(max_length)
-    parts = [
-        _encode_chunk(texts, start, min(start + CHUNK, len(texts.first)), tokenizer, lexical)
-        for start in range(0, len(texts.first), CHUNK)
-    ]
     vocabulary: dict[str, int] = {}
-    lexical_rows = [_number_words(part, vocabulary) for part in parts] if lexical else []
-    return Encoded(
-        input_ids=_join([part.ids for part in parts], np.int32),
-        token_type_ids=_join([part.types for part in parts], np.int8),
-        offsets=_offsets([part.lengths for part in parts]),
-        word_starts=_join([part.word_starts for part in parts], np.int32),
-        word_offsets=_offsets([part.word_counts for part in parts]),
-        lexical=_join(lexical_rows, np.int32),
-        lexical_table=build_lexical_table(list(vocabulary)),
-        truncated=sum(part.truncated for part in parts),
-    )
+    truncated = 0
+    for start in range(0, len(texts.first), CHUNK):
+        chunk = _encode_chunk(texts, start, min(start + CHUNK, len(texts.first)), tokenizer, lexical)
+        truncated += chunk.truncated
+        keep("input_ids", chunk.ids)
+        keep("token_type_ids", chunk.types)
+        keep("offsets", chunk.lengths)
+        keep("word_starts", chunk.word_starts)
+        keep("word_offsets", chunk.word_counts)
+        if lexical:
+            keep("lexical", _number_words(chunk, vocabulary))
+    return build_lexical_table(list(vocabulary)), truncated
 
 
 @dataclass(frozen=True)
@@ -211,6 +246,7 @@ def _join(parts: list[np.ndarray], dtype: Any) -> np.ndarray:
     return np.concatenate(parts).astype(dtype, copy=False) if parts else np.empty(0, dtype)
 
 
-def _offsets(parts: list[np.ndarray]) -> np.ndarray:
-    lengths = np.concatenate(parts) if parts else np.empty(0, np.int64)
+def make_offsets(counts: list[np.ndarray]) -> np.ndarray:
+    """Where each row begins and the last one ends, from its count of items: (N + 1,) int64."""
+    lengths = np.concatenate(counts) if counts else np.empty(0, np.int64)
     return np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)

@@ -12,7 +12,6 @@ import os
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
@@ -23,13 +22,13 @@ import pyarrow as pa
 
 from chain_core.data.cells import Note
 from chain_core.data.detect import Source
-from chain_core.errors import DataError, ResourceError
+from chain_core.errors import DataError
 from chain_core.paths import get_folder
+from chain_core.storage.disk import explain_full_disk
 
 VERSION = 1  # of what readers make of a file: a change gives the same file a new id
 ROWS = "rows.arrow"
 META = "meta.json"
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _STALE = 24 * 3600  # seconds after which a half-written folder is a crash's
 
 
@@ -130,17 +129,6 @@ def write_rows(batches: Iterable[pa.RecordBatch], path: Path) -> tuple[int, list
     if not rows:
         raise DataError("no_rows")
     return rows, schema.names
-
-
-@contextmanager
-def explain_full_disk(folder: Path) -> Iterator[None]:
-    """A full disk becomes a ResourceError that names the folder."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in _FULL:
-            raise ResourceError("disk_full", folder=str(folder)) from None
-        raise
 
 
 def delete_stored(identity: str) -> None:

@@ -6,6 +6,7 @@ safetensors weights and a fast tokenizer. Weights in pickle files are refused.
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import json
 import math
@@ -183,6 +184,16 @@ def load_tokenizer(folder: Path) -> Any:
     tokenizer.no_padding()
     tokenizer.no_truncation()
     return tokenizer
+
+
+def compute_tokenizer_key(folder: Path) -> str:
+    """A hash of the files that make the tokenizer, without reading it as one."""
+    whole = folder / "tokenizer.json"
+    files = [whole] if whole.is_file() else [*folder.glob("*.json"), *folder.glob("*.txt"), *folder.glob("*.model")]
+    digest = hashlib.sha256()
+    for path in sorted(files):
+        digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -2,18 +2,19 @@
 
 A cache is a folder named by its content: the backbone's weights, the rows' token ids, the precision. Inside, one file a
 layer, so that chains of any depth and taps share them: `layer-6.npy` (S, H) states of all tokens, `pooled-6.npy`
-(N, H) means over each row's tokens. A file is written under a temporary name and renamed when it is whole; a crash
-leaves nothing that is ever read.
+(N, H) means over each row's tokens. A file is a draft until it is whole, and its folder is leased while it is in use
+(see `chain_core.storage`).
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,6 +25,10 @@ from chain_core.modeling.backbones import Backbone
 from chain_core.modeling.batch import build_batch
 from chain_core.modeling.chain import compute_mean_pooled
 from chain_core.modeling.device import autocast
+from chain_core.storage.disk import reserve
+from chain_core.storage.drafts import open_draft
+from chain_core.storage.entries import make_room, touch_entry
+from chain_core.storage.leases import read_leased
 
 TOKENS_PER_BATCH = 4096
 LARGEST_HALF = 60_000.0
@@ -39,57 +44,76 @@ def compute_features(
     device: torch.device,
     dtype: torch.dtype,
     pooled: bool,
+    meta: Mapping[str, Any],
     progress: Callable[[int, int], None],
 ) -> dict[int, np.ndarray]:
     """Layer -> memory-mapped states, (S, H), or vectors, (N, H), of all rows; only what is missing is computed.
 
-    `load_lower` is called only then. `progress(rows done, rows)` may raise to stop.
+    `load_lower` is called only then. `meta` is kept for people to read. `progress(rows done, rows)` may raise to stop.
+    The folder stays leased until the arrays are gone.
     """
     kind = "pooled" if pooled else "layer"
-    files = {layer: folder / f"{kind}-{layer}.npy" for layer in layers}
-    missing = [layer for layer, path in files.items() if not path.is_file()]
-    if missing:
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            _write(load_lower(), encoded, missing, files, device, dtype, pooled, progress, np.float16)
-        except _HalfOverflow:
-            _write(load_lower(), encoded, missing, files, device, dtype, pooled, progress, np.float32)
-    return {layer: np.load(path, mmap_mode="r") for layer, path in files.items()}
+    names = {layer: f"{kind}-{layer}.npy" for layer in layers}
+    if not names:
+        return {}
+
+    def fill(missing: Mapping[int, str]) -> None:
+        for stored in (np.float16, np.float32):
+            with suppress(_HalfOverflow):
+                _write(load_lower(), encoded, missing, folder, device, dtype, pooled, progress, stored)
+                return
+
+    def read() -> dict[int, np.ndarray]:
+        touch_entry(folder, {**meta, "rows": encoded.rows, "tokens": len(encoded.input_ids)})
+        missing = {layer: name for layer, name in names.items() if not (folder / name).is_file()}
+        if missing:
+            fill(missing)
+        return {layer: _open(folder / name) for layer, name in names.items()}
+
+    return read_leased(folder, read, lambda arrays: arrays.values())
+
+
+def _open(path: Path) -> np.ndarray:
+    """A memory map as a plain array, whose slices cost less."""
+    return np.asarray(np.load(path, mmap_mode="r"))
 
 
 class _HalfOverflow(Exception):
     """A state too large for float16."""
 
 
-def _write(lower, encoded, layers, files, device, dtype, pooled, progress, stored) -> None:
+def _write(lower, encoded, names, folder, device, dtype, pooled, progress, stored) -> None:
+    """Compute the layers of `names` and write them, each under its name."""
     width = lower.model.config.hidden_size
     count = encoded.rows if pooled else len(encoded.input_ids)
-    needed = len(layers) * count * width * np.dtype(stored).itemsize
-    folder = next(iter(files.values())).parent
+    needed = len(names) * count * width * np.dtype(stored).itemsize
+    make_room(needed)
     _check_disk(folder, needed)
-    temporary = {layer: files[layer].with_suffix(f".{os.getpid()}.tmp") for layer in layers}
     try:
-        arrays = {
-            layer: np.lib.format.open_memmap(path, mode="w+", dtype=stored, shape=(count, width))
-            for layer, path in temporary.items()
-        }
-        done = 0
-        for rows, states in _run(lower, encoded, layers, device, dtype, pooled):
-            target = rows if pooled else _positions(encoded, rows)
-            for layer, state in states.items():
-                if stored == np.float16 and len(state) and float(np.abs(state).max()) > LARGEST_HALF:
-                    raise _HalfOverflow
-                arrays[layer][target] = state
-            done += len(rows)
-            progress(done, encoded.rows)
-        for layer, array in arrays.items():
-            array.flush()
-            temporary[layer].replace(files[layer])
+        with open_draft(folder) as draft:
+            arrays = {layer: _create(draft.path(name), stored, (count, width)) for layer, name in names.items()}
+            done = 0
+            for rows, states in _run(lower, encoded, list(names), device, dtype, pooled):
+                target = rows if pooled else _positions(encoded, rows)
+                for layer, state in states.items():
+                    if stored is np.float16 and len(state) and float(np.abs(state).max()) > LARGEST_HALF:
+                        raise _HalfOverflow
+                    arrays[layer][target] = state
+                done += len(rows)
+                progress(done, encoded.rows)
+            arrays.clear()
+            draft.publish()
+    except FileNotFoundError:
+        raise  # the folder was evicted under our hands
     except OSError as error:
         raise ResourceError("disk_write", folder=str(folder), reason=error.strerror or str(error)) from error
-    finally:
-        for path in temporary.values():
-            path.unlink(missing_ok=True)
+
+
+def _create(path: Path, dtype: Any, shape: tuple[int, int]) -> np.ndarray:
+    """A new file as an array to write to, its space taken."""
+    array = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+    reserve(path)
+    return np.asarray(array)
 
 
 @torch.inference_mode()

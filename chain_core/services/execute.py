@@ -5,7 +5,6 @@ DIR/config.yaml  events.jsonl  predictions/{validation,test}.parquet  model/  re
 
 from __future__ import annotations
 
-import errno
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -30,6 +29,7 @@ from chain_core.modeling.tuning import is_added
 from chain_core.reports.metrics import compute_report
 from chain_core.reports.predictions import HeadInfo, Predictions, build_predictions, save_predictions
 from chain_core.services.complete import complete_config
+from chain_core.storage.disk import is_full
 from chain_core.training.assemble import Emit, Material, Stopped, build_feed
 from chain_core.training.evaluate import Answers, compute_answers
 from chain_core.training.feed import Feed
@@ -64,7 +64,7 @@ def execute_run(
             tell({"kind": "done", "reason": "stopped", "report": {}})
             return {}
         except OSError as error:
-            if error.errno == errno.ENOSPC:
+            if is_full(error):
                 raise ResourceError("disk_full", folder=str(out)) from error
             raise
         except torch.OutOfMemoryError as error:

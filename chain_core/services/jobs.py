@@ -7,7 +7,6 @@ Commands and answers are JSON mappings:
 
 from __future__ import annotations
 
-import errno
 import importlib
 import os
 import time
@@ -19,6 +18,7 @@ from typing import Any
 from chain_core.errors import ChainError, RunError
 from chain_core.paths import get_home
 from chain_core.services.store import Store
+from chain_core.storage.disk import is_full
 
 EXECUTOR = "chain_core.services.execute:execute_run"
 PREDICTOR = "chain_core.services.predictor:load_predictor"
@@ -112,7 +112,7 @@ def describe_error(error: BaseException) -> dict[str, Any]:
     if isinstance(error, ChainError):
         return {"code": error.code, "params": {key: _plain(value) for key, value in error.params.items()}}
     text = "".join(traceback.format_exception(error))[-_MOST_TRACEBACK:]
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if is_full(error):
         code, params = "disk_full", {"folder": str(get_home())}
     elif isinstance(error, MemoryError) or "not enough memory" in str(error):
         code, params = "memory_full", {}

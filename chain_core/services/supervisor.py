@@ -9,20 +9,18 @@ from __future__ import annotations
 import atexit
 import os
 import signal
-import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from chain_core.config import Config
 from chain_core.errors import ChainError, RunError
 from chain_core.services.records import BUSY, Run
 from chain_core.services.runners import Runner, WorkerDiedError, build_runner
 from chain_core.services.store import Store
+from chain_core.storage.owners import get_identity, is_alive
 
 POLL_SECONDS = 1.0
 """How often the queue is looked at for runs that another process put there."""
@@ -148,24 +146,6 @@ class Supervisor:
         for run in self._store.list_runs(1000, BUSY):
             if not is_alive(run.worker):
                 self._store.finish_run(run.id, "failed", {"code": "server_gone", "params": {}})
-
-
-def get_identity() -> dict[str, Any]:
-    """What tells this server process from every other one, before and after it."""
-    process = psutil.Process()
-    return {"host": socket.gethostname(), "pid": process.pid, "started": process.create_time()}
-
-
-def is_alive(identity: Mapping[str, Any] | None) -> bool:
-    """Whether the server process with this identity still runs; True where another host must answer that."""
-    if not identity:
-        return False
-    if identity["host"] != socket.gethostname():
-        return True
-    try:
-        return abs(psutil.Process(identity["pid"]).create_time() - identity["started"]) < 1
-    except psutil.Error:
-        return False
 
 
 def _describe_death(death: WorkerDiedError) -> dict[str, Any]:

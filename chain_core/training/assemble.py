@@ -12,11 +12,12 @@ import pyarrow as pa
 import torch
 
 from chain_core.config import Config
-from chain_core.data.encode import Encoded, encode_texts
+from chain_core.data.encode import Encoded
+from chain_core.data.encoded_files import load_encoded
 from chain_core.data.labels import read_gold
 from chain_core.data.schema import Task
 from chain_core.data.text import Texts
-from chain_core.modeling.catalogue import BackboneFacts, load_tokenizer
+from chain_core.modeling.catalogue import BackboneFacts, compute_tokenizer_key, load_tokenizer
 from chain_core.modeling.features import compute_cache_key, compute_features
 from chain_core.modeling.model import ChainModel, load_lower
 from chain_core.modeling.reads import needs_positions
@@ -56,17 +57,26 @@ def build_feed(
     """All rows ready to be cut into batches. Tells phase, note and progress events; raises Stopped."""
     config = material.config
     tell({"kind": "phase", "phase": "features"})
-    encoded = _encode(material, tell)
+    progress = _watch(tell, should_stop)
+    encoded = _encode(material, tell, progress)
     pooled = not needs_positions(config)
-    hidden = _read_hidden(material, model, encoded, device, dtype, pooled, _watch(tell, should_stop))
+    hidden = _read_hidden(material, model, encoded, device, dtype, pooled, progress)
     gold = {task.name: read_gold(material.table, task) for task in material.tasks}
     return Feed(encoded, hidden, pooled, gold, encode_all_labels(gold, material.tasks), material.splits)
 
 
-def _encode(material: Material, tell: Emit) -> Encoded:
+def _encode(material: Material, tell: Emit, progress: Callable[[int, int], None]) -> Encoded:
     config, facts = material.config, material.facts
     max_length = config.input.max_length or facts.max_length
-    encoded = encode_texts(material.texts, load_tokenizer(facts.folder), max_length, lexical=config.uses_lexical)
+    encoded = load_encoded(
+        material.texts,
+        compute_tokenizer_key(facts.folder),
+        lambda: load_tokenizer(facts.folder),
+        max_length,
+        lexical=config.uses_lexical,
+        meta=_describe(material),
+        progress=progress,
+    )
     if encoded.truncated:
         params = {"rows": encoded.truncated, "max_length": max_length}
         tell({"kind": "note", "code": "texts_truncated", "params": params})
@@ -84,8 +94,14 @@ def _read_hidden(material, model, encoded, device, dtype, pooled, progress) -> d
         device=device,
         dtype=dtype,
         pooled=pooled,
+        meta={**_describe(material), "precision": str(dtype).removeprefix("torch.")},
         progress=progress,
     )
+
+
+def _describe(material: Material) -> dict[str, Any]:
+    """What a cache's entry keeps for people to read."""
+    return {"backbone": material.facts.name, "data": material.config.data.train}
 
 
 def _watch(tell: Emit, should_stop: Callable[[], bool]) -> Callable[[int, int], None]:

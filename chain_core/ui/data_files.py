@@ -15,9 +15,9 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from chain_core.data.splits import name_split
 from chain_core.data.store import DataSet, import_files
-from chain_core.data.writer import explain_full_disk
 from chain_core.errors import ChainError, DataError
 from chain_core.paths import get_folder
+from chain_core.storage.disk import explain_full_disk
 from chain_core.ui.backend import get_store
 
 _KEY = "data_files"

@@ -35,8 +35,13 @@ def encoded(facts):
 def run(facts, encoded, folder, layers, *, pooled=False, load=None, progress=lambda done, total: None):
     return compute_features(
         load or (lambda: load_lower(facts, facts.num_layers)), encoded, layers, folder=folder, device=CPU,
-        dtype=torch.float32, pooled=pooled, progress=progress,
+        dtype=torch.float32, pooled=pooled, meta={}, progress=progress,
     )  # fmt: skip
+
+
+def list_content(folder):
+    """What an entry holds besides what it says of itself."""
+    return [path.name for path in folder.iterdir() if path.name not in ("meta.json", "workspace")]
 
 
 def refuse():
@@ -77,7 +82,7 @@ def test_interrupted_work_leaves_nothing(facts, encoded, tmp_path, monkeypatch):
 
     with pytest.raises(KeyboardInterrupt):
         run(facts, encoded, tmp_path, (4,), progress=interrupt)
-    assert list(tmp_path.iterdir()) == []
+    assert list_content(tmp_path) == []
 
 
 def test_too_large_for_half_precision_is_kept_in_single(facts, encoded, tmp_path, monkeypatch):
@@ -90,7 +95,7 @@ def test_full_disk_is_said_before_anything_is_written(facts, encoded, tmp_path, 
     with pytest.raises(ResourceError) as caught:
         run(facts, encoded, tmp_path, (4,))
     assert caught.value.code == "disk_features"
-    assert list(tmp_path.iterdir()) == []
+    assert list_content(tmp_path) == []
 
 
 def test_failing_write_is_a_sentence(facts, encoded, tmp_path, monkeypatch):

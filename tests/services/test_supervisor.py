@@ -14,7 +14,8 @@ from chain_core.errors import RunError
 from chain_core.messages import load_catalogue
 from chain_core.paths import PROJECT
 from chain_core.services.store import Run, Store
-from chain_core.services.supervisor import Supervisor, get_identity, is_alive
+from chain_core.services.supervisor import Supervisor
+from chain_core.storage.owners import get_identity, is_alive
 from tests.services.waiting import wait_for
 
 Submit = Callable[..., str]
@@ -125,7 +126,7 @@ def test_closing_ends_the_run_and_says_so(store: Store, submit: Submit, supervis
 def test_a_dead_servers_run_is_ended_and_its_queue_taken_over(store: Store, wait_until: Wait) -> None:
     code = (
         "from chain_core.services.store import Store\n"
-        "from chain_core.services.supervisor import get_identity\n"
+        "from chain_core.storage.owners import get_identity\n"
         "from chain_core.config import resolve_config\n"
         "s = Store()\n"
         "for name in ('a', 'b'): s.add_run(resolve_config({'name': name, 'data': {'train': 'x'}}))\n"

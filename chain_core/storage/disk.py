@@ -1,0 +1,45 @@
+"""A full disk: one list of what it looks like, one sentence for it, and space taken before it is needed."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from chain_core.errors import ResourceError
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""No space left, the user's quota used up, a file larger than the file system takes."""
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether an error says that the disk takes no more."""
+    return isinstance(error, OSError) and error.errno in FULL
+
+
+@contextmanager
+def explain_full_disk(folder: Path) -> Iterator[None]:
+    """A full disk becomes a ResourceError that names the folder."""
+    try:
+        yield
+    except OSError as error:
+        if is_full(error):
+            raise ResourceError("disk_full", folder=str(folder)) from error
+        raise
+
+
+def reserve(path: Path) -> None:
+    """Give a file all the blocks that its size promises, so that writing to its memory map cannot fail later.
+
+    A sparse file on a full disk ends the process with SIGBUS. Raises OSError where the disk is too small.
+    """
+    if not hasattr(os, "posix_fallocate") or not path.stat().st_size:
+        return
+    with path.open("r+b") as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+        except OSError as error:
+            if is_full(error):
+                raise  # else: a file system that cannot promise blocks
