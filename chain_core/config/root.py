@@ -74,6 +74,11 @@ class Config(Section):
         depths = (self.heads or {})[head].depths
         return tuple(sorted({self.chain.depth if depth == "last" else depth for depth in depths}))
 
+    def get_outputs(self, head: str) -> tuple[int, ...]:
+        """The positions at which one head answers: its depths, or of a mixture the deepest."""
+        depths = self.get_depths(head)
+        return depths[-1:] if (self.heads or {})[head].mixture else depths
+
     def get_depth_weights(self, head: str) -> dict[int, float]:
         """Position -> v_d of one head."""
         config = (self.heads or {})[head]

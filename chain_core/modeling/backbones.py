@@ -24,6 +24,9 @@ from chain_core.modeling.tuning import tune
 class Backbone(nn.Module):
     """Layers `start` … `stop` of a pretrained model; 0 is the embeddings."""
 
+    causal: bool = False
+    """Whether a position knows only those before it."""
+
     def __init__(self, model: nn.Module, start: int, stop: int, last: int) -> None:
         super().__init__()
         self.model = model
@@ -31,7 +34,7 @@ class Backbone(nn.Module):
         self.stop = stop
         self._last = last
         self._given: Tensor | None = None
-        self._states: dict[int, Tensor] = {}
+        self._states: dict[int, Tensor] | None = None  # only while the model runs: a link may call a layer as well
         layers = find_layers(model, last)
         kept = layers[start:stop]
         del layers[:]
@@ -42,6 +45,8 @@ class Backbone(nn.Module):
 
     def _enter(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]):
         """Before the first layer: put the given state in place of the embeddings, or keep the embeddings."""
+        if self._states is None:
+            return None
         entering = args[0] if args else kwargs["hidden_states"]
         self._states[self.start] = entering if self._given is None else self._given
         if self._given is None:
@@ -51,7 +56,8 @@ class Backbone(nn.Module):
         return args, {**kwargs, "hidden_states": self._given}
 
     def _keep(self, number: int, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-        self._states[number] = output[0] if isinstance(output, tuple) else output
+        if self._states is not None:
+            self._states[number] = output[0] if isinstance(output, tuple) else output
 
     def forward(
         self,
@@ -73,12 +79,12 @@ class Backbone(nn.Module):
                 inputs["token_type_ids"] = token_type_ids
         if hasattr(self.model.config, "use_cache"):
             inputs["use_cache"] = False
-        self._given, self._states = given, {}
+        states: dict[int, Tensor] = {}
+        self._given, self._states = given, states
         try:
             output = self.model(**inputs)
-            states = self._states
         finally:
-            self._given, self._states = None, {}
+            self._given, self._states = None, None
         if self.stop == self._last:
             states[self.stop] = output.last_hidden_state
         return states
@@ -123,6 +129,7 @@ def load_backbone(facts: BackboneFacts, *, trained: bool = False) -> nn.Module:
 def build_lower(model: nn.Module, facts: BackboneFacts, stop: int) -> Backbone:
     """The frozen half below (and including) layer `stop`. Takes the model over."""
     lower = Backbone(model, 0, stop, facts.num_layers).eval()
+    lower.causal = facts.causal
     return lower.requires_grad_(False)
 
 

@@ -6,6 +6,7 @@ import contextlib
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from chain_core.errors import ConfigError
 
@@ -49,3 +50,9 @@ def autocast(device: torch.device, dtype: torch.dtype) -> contextlib.AbstractCon
     if dtype == torch.float32:
         return contextlib.nullcontext()
     return torch.autocast(device.type, dtype)
+
+
+def to_working(states: Tensor) -> Tensor:
+    """Cached float16 states in the precision that this pass multiplies in."""
+    device = states.device.type
+    return states.to(torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else torch.float32)

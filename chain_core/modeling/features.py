@@ -23,7 +23,7 @@ from chain_core.data.encode import Encoded
 from chain_core.errors import ResourceError
 from chain_core.modeling.backbones import Backbone
 from chain_core.modeling.batch import build_batch
-from chain_core.modeling.chain import compute_mean_pooled
+from chain_core.modeling.chain import compute_pooled
 from chain_core.modeling.device import autocast
 from chain_core.storage.disk import reserve
 from chain_core.storage.drafts import open_draft
@@ -126,7 +126,10 @@ def _run(lower, encoded, layers, device, dtype, pooled) -> Iterator[tuple[np.nda
         if pooled:
             yield (
                 rows,
-                {layer: compute_mean_pooled(states[layer], batch.mask).cpu().numpy() for layer in layers},
+                {
+                    layer: compute_pooled(states[layer], batch.mask, causal=lower.causal).cpu().numpy()
+                    for layer in layers
+                },
             )
         else:
             yield rows, {layer: states[layer][batch.mask].float().cpu().numpy() for layer in layers}

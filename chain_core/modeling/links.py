@@ -125,3 +125,10 @@ def pool_mean(hidden: Tensor, mask: Tensor) -> Tensor:
     """The mean over the positions that `mask` keeps: (B, T, D), (B, T) -> (B, D)."""
     weights = mask.to(hidden.dtype)[:, :, None]
     return (hidden * weights).sum(1) / weights.sum(1).clamp(min=torch.finfo(hidden.dtype).tiny)
+
+
+def pool_last(hidden: Tensor, mask: Tensor) -> Tensor:
+    """The last position that `mask` keeps: (B, T, D), (B, T) -> (B, D); zeros for a row without any."""
+    steps = torch.arange(1, mask.shape[1] + 1, device=mask.device)
+    last = (mask * steps).argmax(1)
+    return hidden[torch.arange(len(hidden), device=mask.device), last] * mask.any(1)[:, None].to(hidden.dtype)

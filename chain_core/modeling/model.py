@@ -9,11 +9,19 @@ from torch import Tensor, nn
 
 from chain_core.config import Config
 from chain_core.data.schema import Task
-from chain_core.modeling.backbones import Backbone, build_lower, build_upper, count_tuned, load_backbone
+from chain_core.modeling.backbones import (
+    Backbone,
+    build_lower,
+    build_upper,
+    count_tuned,
+    find_layers,
+    load_backbone,
+)
 from chain_core.modeling.batch import Batch
 from chain_core.modeling.catalogue import BackboneFacts
 from chain_core.modeling.chain import Chain
-from chain_core.modeling.reads import find_layers_read
+from chain_core.modeling.pretrained import PretrainedLayer, load_layers
+from chain_core.modeling.reads import find_copied_layers, find_layers_read
 
 
 class ChainModel(nn.Module):
@@ -30,7 +38,10 @@ class ChainModel(nn.Module):
         self.upper: Backbone | None = None
         if self.base < facts.num_layers:
             self.upper = build_upper(load_backbone(facts, trained=True), facts, self.base, config.backbone)
-        self.chain = Chain(config, tasks, facts)
+        sources, frozen = _find_sources(config, facts, self.upper, self.base)
+        self.borrowed = nn.ModuleList(frozen)
+        """Frozen layers that links are tied to: they come from the backbone again, and no bundle keeps them."""
+        self.chain = Chain(config, tasks, facts, sources=sources)
 
     @property
     def cached_layers(self) -> tuple[int, ...]:
@@ -52,8 +63,30 @@ class ChainModel(nn.Module):
         """What a bundle must keep: everything but the backbone's untouched weights."""
         kept = {name for name, parameter in self.named_parameters() if parameter.requires_grad}
         return {
-            name: value for name, value in self.state_dict().items() if name in kept or not name.startswith("upper.")
+            name: value
+            for name, value in self.state_dict().items()
+            if name in kept or not name.startswith(("upper.", "borrowed."))
         }
+
+
+def _find_sources(
+    config: Config, facts: BackboneFacts, upper: Backbone | None, base: int
+) -> tuple[dict[int, PretrainedLayer], list[PretrainedLayer]]:
+    """Position of each link that needs a layer of the backbone -> that layer; and the frozen ones that ties lead to.
+
+    A link that is tied to a tuned layer gets the tuned one itself: its parameters then learn from both uses.
+    """
+    numbers = find_copied_layers(config, facts.num_layers)
+    tied = {position for position in numbers if config.get_link(position).tie == "backbone"}
+    tuned = {position for position in tied if numbers[position] > base}
+    loaded = load_layers(facts, (number for position, number in numbers.items() if position not in tuned))
+    sources = {position: loaded[number] for position, number in numbers.items() if position not in tuned}
+    if upper is not None:
+        layers = find_layers(upper.model, facts.num_layers - base)
+        for position in tuned:
+            layer = layers[numbers[position] - base - 1]
+            sources[position] = PretrainedLayer(upper.model, layer, causal=facts.causal)
+    return sources, [loaded[number] for number in sorted({numbers[position] for position in tied - tuned})]
 
 
 def load_lower(facts: BackboneFacts, base: int) -> Backbone:

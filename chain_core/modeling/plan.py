@@ -6,7 +6,7 @@ number of multiplications, the machine's measured rate, and how much of that rat
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from chain_core.config import Config
@@ -144,12 +144,29 @@ def _plan_chain(
     for position, count in enumerate(count_links(config, facts, shapes), start=1):
         kind = config.get_link(position).kind
         parts.append(Part("link", kind, position, count.parameters, count.trainable, width))
-    for name, head in (config.heads or {}).items():
-        for position in config.get_depths(name):
-            size = width if position else facts.hidden_size
-            number = count_head(size, classes.get(name, 1), head, positions=positions)
-            parts.append(Part("head", name, position, number, number, classes.get(name, 1)))
+    for name in config.heads or {}:
+        given = classes.get(name, 1)
+        for position, number in _count_outputs(config, facts, name, given, positions):
+            parts.append(Part("head", name, position, number, number, given))
     return parts
+
+
+def _count_outputs(
+    config: Config, facts: BackboneFacts, name: str, classes: int, positions: bool
+) -> Iterator[tuple[int, int]]:
+    """(depth, parameters) of each output of a head; what its outputs share is counted with the first."""
+    head = (config.heads or {})[name]
+    width, hidden_size, depths = config.chain.width, facts.hidden_size, config.get_depths(name)
+    joined = head.share or head.mixture
+    for index, position in enumerate(config.get_outputs(name)):
+        read = depths if joined else (position,)
+        size = hidden_size if read == (0,) else width
+        number = count_head(size, classes, head, positions=positions)
+        if 0 in read and size != hidden_size:
+            number += 2 * hidden_size + hidden_size * width + width  # the bridge: norm, product
+        if head.mixture and len(read) > 1:
+            number += len(read) + 1  # a weight each, and the scale
+        yield position, 0 if joined and index else number
 
 
 def _estimate_memory(

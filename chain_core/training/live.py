@@ -16,7 +16,7 @@ from chain_core.modeling.backbones import Backbone
 from chain_core.modeling.batch import Batch, build_batch
 from chain_core.modeling.bundle import load_bundle
 from chain_core.modeling.catalogue import load_tokenizer
-from chain_core.modeling.chain import compute_mean_pooled
+from chain_core.modeling.chain import compute_pooled
 from chain_core.modeling.device import autocast, choose_device, choose_precision
 from chain_core.modeling.model import ChainModel, load_lower
 from chain_core.modeling.reads import needs_positions
@@ -41,7 +41,10 @@ class LiveFeed(Feed):
             states = self.lower(there.mask, there.input_ids, there.token_type_ids)
         # The cache keeps float16: so does this, and both give the same predictions.
         if self.pooled:
-            hidden = {layer: compute_mean_pooled(states[layer], there.mask)[:, None] for layer in self.layers}
+            hidden = {
+                layer: compute_pooled(states[layer], there.mask, causal=self.lower.causal)[:, None]
+                for layer in self.layers
+            }
             there = replace(there, mask=torch.ones(len(rows), 1, dtype=torch.bool, device=self.device))
         else:
             hidden = {layer: states[layer] for layer in self.layers}

@@ -17,7 +17,7 @@ from chain_core.modeling.chain import Chain, count_parameters
 from chain_core.modeling.model import build_model
 from chain_core.modeling.plan import Workload, compute_plan
 from chain_core.modeling.pretrained import load_layers
-from chain_core.modeling.reads import needs_positions
+from chain_core.modeling.reads import find_copied_layers, needs_positions
 from chain_core.modeling.shapes import BackboneShapes, read_shapes
 from chain_core.services.execute import _describe_parameters
 from tests.tiny import save_tiny_backbone
@@ -40,15 +40,27 @@ BACKBONES = {
 
 @st.composite
 def draw_config(draw: st.DrawFn) -> Config:
+    """Links of every kind, tied or not, in every course of densities; heads apart, shared or over mixtures."""
     depth = draw(st.integers(0, 6))
     link = st.fixed_dictionaries(
         {
             "kind": st.sampled_from(LINK_KINDS),
             "density": st.floats(0.01, 1),
+            "kernel": st.sampled_from([1, 3, 5]),
             "strategy": st.sampled_from(["train", "freeze"]),
         }
     )
-    links = draw(st.one_of(link, st.lists(link, min_size=depth, max_size=depth)))
+    links = draw(st.lists(link, min_size=depth, max_size=depth))
+    for position, one in enumerate(links[1:], start=2):
+        if draw(st.booleans()):
+            tied = draw(st.integers(1, position - 1))
+            one |= {key: links[tied - 1][key] for key in ("kind", "density", "kernel")} | {"tie": tied}
+    for one in links:
+        if one["kind"] == "backbone" and "tie" not in one and draw(st.booleans()):
+            one["tie"] = "backbone"
+    course = draw(st.sampled_from(["constant", "growing", "shrinking"]))
+    if any(isinstance(one.get("tie"), int) for one in links):
+        course = "constant"  # tied links are equally dense
     positions = st.one_of(st.just("last"), st.integers(0, depth))
     heads = {
         f"head{index}": {
@@ -57,6 +69,7 @@ def draw_config(draw: st.DrawFn) -> Config:
             "depths": draw(
                 st.lists(positions, min_size=1, max_size=3, unique_by=lambda d: depth if d == "last" else d)
             ),
+            **draw(st.sampled_from([{}, {"share": True}, {"mixture": True}])),
         }
         for index, kind in enumerate(draw(st.lists(st.sampled_from(sorted(LABELS)), min_size=1, max_size=4)))
     }
@@ -66,8 +79,9 @@ def draw_config(draw: st.DrawFn) -> Config:
             "input": {"tokens": "tokens"},
             "chain": {
                 "depth": depth,
-                "width": draw(st.integers(8, 80)),
+                "width": draw(st.sampled_from([8, 10, 32, 72, 80])),
                 "links": links,
+                "densities": course,
                 "lexical": draw(st.sampled_from(["auto", "on", "off"])),
             },
             "heads": heads,
@@ -99,7 +113,8 @@ def drawn(tmp_path_factory: pytest.TempPathFactory):
 def test_chain_counts_are_exact(drawn, config: Config) -> None:
     facts, shapes, layers = drawn
     plan = compute_plan(config, facts, shapes, count_classes(config))
-    chain = Chain(config, build_tasks(config), facts, layers)
+    sources = {position: layers[number] for position, number in find_copied_layers(config, 6).items()}
+    chain = Chain(config, build_tasks(config), facts, sources=sources)
     assert plan.taps == chain.taps
     by_kind = {kind: [part for part in plan.parts if part.kind == kind] for kind in ("lexical", "link", "head")}
     assert [part.parameters for part in by_kind["link"]] == [count_parameters(cell) for cell in chain.cells]
@@ -107,7 +122,9 @@ def test_chain_counts_are_exact(drawn, config: Config) -> None:
         count_parameters(cell, trainable=True) for cell in chain.cells
     ]
     assert [(part.name, part.position) for part in by_kind["head"]] == chain.keys
-    assert [part.parameters for part in by_kind["head"]] == [count_parameters(head) for head in chain.heads]
+    assert [part.parameters for part in by_kind["head"]] == [
+        0 if index else count_parameters(seat) for seat in chain.heads for index in range(len(seat.keys))
+    ]
     assert sum(part.parameters for part in by_kind["lexical"]) == (
         count_parameters(chain.lexical) if chain.lexical else 0
     )
