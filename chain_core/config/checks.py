@@ -141,6 +141,7 @@ def _check_head_input(path: str, head: HeadConfig, columns: InputConfig) -> Prob
 
 
 OPTIONS_OF_KINDS = {
+    "class_weights": ("classification", "multilabel", "tagging", "relation"),
     "crf": ("tagging",),
     "start": ("span",),
     "spans": ("relation",),
@@ -183,7 +184,21 @@ def _check_stages(config: Config) -> Problems:
                 yield ConfigError("growth_not_identity", path=f"stages[{index}].depth", link=position)
 
 
+def _check_language(config: Config) -> Problems:
+    objectives = {stage.objective for stage in config.get_stages()}
+    for name, head in (config.heads or {}).items():
+        if head.kind in SELF_SUPERVISED and not objectives & {head.kind, *_JOINS.get(head.kind, ())}:
+            yield ConfigError("head_without_stage", path=f"heads.{name}", kind=head.kind)
+    kinds = {head.kind for head in (config.heads or {}).values()}
+    if config.chain.lexical == "on" and "causal_lm" in kinds | objectives:
+        yield ConfigError("causal_lm_lexical", path="chain.lexical")
+
+
+_JOINS = {"causal_lm": ("tasks",)}
+"""Kinds of self-supervised heads that also train in stages of other objectives."""
+
+
 CHECKS: tuple[Callable[[Config], Problems], ...] = (
-    *(_check_data, _check_backbone, _check_chain, _check_heads, _check_stages),
+    *(_check_data, _check_backbone, _check_chain, _check_heads, _check_stages, _check_language),
 )
 """In the order in which a person reads the config."""

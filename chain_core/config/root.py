@@ -90,10 +90,11 @@ class Config(Section):
 
     @property
     def uses_lexical(self) -> bool:
-        """Whether link 1 reads word shapes and affixes."""
+        """Whether link 1 reads word shapes and affixes; not by itself where a head predicts the next token, which the
+        affixes of a word that has begun would give away."""
         if self.chain.lexical == "auto":
-            tagging = any(head.kind == "tagging" for head in (self.heads or {}).values())
-            return tagging and self.chain.depth > 0
+            kinds = {head.kind for head in (self.heads or {}).values()}
+            return "tagging" in kinds and "causal_lm" not in kinds and self.chain.depth > 0
         return self.chain.lexical == "on" and self.chain.depth > 0
 
     def get_stages(self) -> tuple[StageConfig, ...]:

@@ -34,19 +34,22 @@ def save_bundle(folder: Path, model: ChainModel, config: Config, tasks: Sequence
     )
     weights = {name: value.detach().cpu().contiguous() for name, value in model.get_saved().items()}
     temporary = folder / f"{WEIGHTS}.tmp"
-    save_file(weights, str(temporary), metadata={"backbone": facts.name, "format": "pt"})
+    metadata = {"backbone": facts.name, "format": "pt", "active_depth": str(model.chain.active_depth)}
+    save_file(weights, str(temporary), metadata=metadata)
     temporary.replace(folder / WEIGHTS)
 
 
 def load_bundle(folder: Path) -> tuple[ChainModel, Config, tuple[Task, ...], BackboneFacts]:
     """The trained model, ready to predict. Raises RunError for a folder that is no whole bundle."""
-    from safetensors import SafetensorError
+    from safetensors import SafetensorError, safe_open
     from safetensors.torch import load_file
 
     try:
         config = resolve_config(load_yaml((folder / "config.yaml").read_text(encoding="utf-8")))
         tasks = tuple(_read_task(entry) for entry in json.loads((folder / "tasks.json").read_text(encoding="utf-8")))
         weights = load_file(str(folder / WEIGHTS))
+        with safe_open(str(folder / WEIGHTS), "pt") as file:
+            active_depth = int((file.metadata() or {}).get("active_depth", config.chain.depth))
     except (OSError, ValueError, KeyError, TypeError, SafetensorError):
         raise RunError("bundle_unreadable", folder=str(folder)) from None
     facts = read_facts(config.backbone.name)
@@ -57,6 +60,7 @@ def load_bundle(folder: Path) -> tuple[ChainModel, Config, tuple[Task, ...], Bac
         raise RunError("bundle_unfit", folder=str(folder), backbone=facts.name) from None
     if unexpected or set(model.get_saved()) - set(weights):
         raise RunError("bundle_unfit", folder=str(folder), backbone=facts.name)
+    model.chain.active_depth = active_depth
     return model.eval(), config, tasks, facts
 
 

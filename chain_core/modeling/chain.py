@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from chain_core.config import Config
+from chain_core.config import SELF_SUPERVISED, Config
 from chain_core.data.schema import Task
 from chain_core.modeling.batch import Batch
 from chain_core.modeling.catalogue import BackboneFacts
@@ -54,12 +54,21 @@ class Chain(nn.Module):
         self.lexical = LexicalTap(config.chain.width, dropout) if config.uses_lexical else None
         self.heads = build_seats(config, tasks, facts, embeddings)
         self.keys: list[tuple[str, int]] = [key for seat in self._get_seats() for key in seat.keys]
+        self.answering_heads = frozenset(task.name for task in tasks if task.kind not in SELF_SUPERVISED)
+        """The heads that predict a column."""
+        self.active_heads = self.answering_heads
+        """The heads that take part in a pass."""
+
+    @property
+    def active_keys(self) -> list[tuple[str, int]]:
+        """(head, depth) of the heads that take part."""
+        return [key for key in self.keys if key[0] in self.active_heads]
 
     def forward(self, hidden: Mapping[int, Tensor], batch: Batch) -> dict[tuple[str, int], Tensor]:
-        """Logits of every head at every depth, from layer -> (B, T, H)."""
+        """Logits of every active head at every depth, from layer -> (B, T, H)."""
         states = self.compute_states(hidden, batch)
-        logits = [logit for seat in self._get_seats() for logit in seat(states, batch)]
-        return dict(zip(self.keys, logits, strict=True))
+        seats = [seat for seat in self._get_seats() if seat.keys[0][0] in self.active_heads]
+        return {key: logit for seat in seats for key, logit in zip(seat.keys, seat(states, batch), strict=True)}
 
     def compute_states(self, hidden: Mapping[int, Tensor], batch: Batch) -> dict[int, Tensor]:
         """z_k at every depth k, each (B, T, D); at 0 the backbone's last layer, where a head reads it.

@@ -14,7 +14,7 @@ import numpy as np
 from chain_core.reports.entities import count_entities, score_average
 from chain_core.reports.predictions import Predictions
 
-LOWER_IS_BETTER = frozenset({"mae", "rmse", "loss"})
+LOWER_IS_BETTER = frozenset({"mae", "rmse", "loss", "perplexity"})
 Metrics = dict[str, float]
 
 

@@ -40,7 +40,8 @@ def _read_values(event: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         for key, value in (event.get("losses") or {}).items():
             yield f"train/{key}/loss", value
     elif event.get("kind") == "epoch":
-        yield "validation/score", event.get("score")
+        if event.get("objective", "tasks") == "tasks":
+            yield "validation/score", event.get("score")
         for key, metrics in (event.get("validation") or {}).items():
             for metric, value in metrics.items():
                 yield f"validation/{key}/{metric}", value
@@ -50,8 +51,8 @@ def compute_progress(progress: Mapping[str, Any], events: Iterable[Mapping[str, 
     """`progress` moved on by further events.
 
     Keys, each there once known: phase, phase_started (seconds), done and total (of the phase), seconds (of
-    the latest event), epoch, epochs, rows_per_second, score (of the best epoch), reason and
-    summary (of the end).
+    the latest event), epoch, epochs, stage (its name, where the run lists stages), rows_per_second, score (of the
+    best epoch of the latest stage with tasks), reason and summary (of the end).
     """
     now = dict(progress)
     for event in events:
@@ -70,6 +71,10 @@ def _move(now: dict[str, Any], event: Mapping[str, Any]) -> None:
     now.update(done=event.get("done"), total=event.get("total"))
 
 
+def _enter_stage(now: dict[str, Any], event: Mapping[str, Any]) -> None:
+    now.update(stage=event.get("name"))
+
+
 def _step(now: dict[str, Any], event: Mapping[str, Any]) -> None:
     now.update(epoch=event.get("epoch"), rows_per_second=event.get("rows_per_second"))
     if now.get("epochs"):
@@ -79,7 +84,7 @@ def _step(now: dict[str, Any], event: Mapping[str, Any]) -> None:
 def _end_epoch(now: dict[str, Any], event: Mapping[str, Any]) -> None:
     now.update(epoch=event.get("epoch"), epochs=event.get("epochs") or now.get("epochs"))
     now.update(done=now["epoch"], total=now["epochs"])
-    if event.get("best") or now.get("score") is None:
+    if event.get("objective", "tasks") == "tasks" and (event.get("best") or now.get("score") is None):
         now["score"] = event.get("score")
 
 
@@ -87,7 +92,14 @@ def _end(now: dict[str, Any], event: Mapping[str, Any]) -> None:
     now.update(phase="done", reason=event.get("reason"), summary=compute_summary(event.get("report") or {}))
 
 
-_STEPS = {"phase": _enter_phase, "progress": _move, "step": _step, "epoch": _end_epoch, "done": _end}
+_STEPS = {
+    "phase": _enter_phase,
+    "progress": _move,
+    "stage": _enter_stage,
+    "step": _step,
+    "epoch": _end_epoch,
+    "done": _end,
+}
 
 
 def compute_summary(report: Mapping[str, Any]) -> dict[str, Any]:

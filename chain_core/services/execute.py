@@ -33,7 +33,7 @@ from chain_core.storage.disk import is_full
 from chain_core.training.assemble import Emit, Material, Stopped, build_feed
 from chain_core.training.evaluate import Answers, compute_answers
 from chain_core.training.feed import Feed
-from chain_core.training.loop import Outcome, train
+from chain_core.training.loop import Outcome, StageOutcome, train
 
 
 def execute_run(
@@ -102,6 +102,7 @@ def _execute(config: Config, out: Path, folder: Path, tell: Emit, should_stop: C
     report = {
         **compute_report(predictions),
         "best_epoch": outcome.best_epoch,
+        **({"stages": [_describe_stage(stage) for stage in outcome.stages]} if config.stages else {}),
         "seconds": {**seconds, "total": time.perf_counter() - started},
         "parameters": _describe_parameters(model, material.facts),
     }
@@ -173,6 +174,8 @@ def build_answer_table(
     heads = {}
     for task in tasks:
         depths = tuple(depth for name, depth in answers.values if name == task.name)
+        if not depths:
+            continue
         heads[task.name] = HeadInfo(task.kind, depths, task.label_space)
         columns[f"gold:{task.name}"] = gold[task.name].take(rows)
         for depth in depths:
@@ -180,6 +183,11 @@ def build_answer_table(
             if task.kind != "regression":
                 columns[f"conf:{task.name}@{depth}"] = answers.confidence[task.name, depth]
     return build_predictions(columns, heads, split=split, run=run)
+
+
+def _describe_stage(stage: StageOutcome) -> dict[str, Any]:
+    keys = ("name", "objective", "epochs", "best_epoch", "seconds", "validation")
+    return {key: getattr(stage, key) for key in keys}
 
 
 def _describe_parameters(model: ChainModel, facts: BackboneFacts) -> dict[str, Any]:

@@ -24,7 +24,7 @@ EXECUTOR = "chain_core.services.execute:execute_run"
 PREDICTOR = "chain_core.services.predictor:load_predictor"
 EVERY_SECONDS = 0.2
 KEPT_PREDICTORS = 2
-_AT_ONCE = ("phase", "epoch", "note", "done")
+_AT_ONCE = ("phase", "stage", "epoch", "note", "done")
 _MOST_TRACEBACK = 20_000
 
 

@@ -63,7 +63,7 @@ class Store:
             values = {
                 "id": run_id, "name": config.name, "state": "queued", "config": dump_yaml(config),
                 "folder": str(folder or get_home()), "data_id": connection.scalar(known), "created": now,
-                "control": "", "progress": {"epochs": config.train.epochs},
+                "control": "", "progress": {"epochs": sum(stage.epochs for stage in config.get_stages())},
             }  # fmt: skip
             connection.execute(insert(RUNS).values(values))
         return run_id

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +19,8 @@ from chain_core.training.feed import Feed
 
 Key = tuple[str, int]
 """(head, depth)"""
+MAX_EXPONENT = 80.0
+"""Of a perplexity, so that it stays a number that JSON knows."""
 
 
 @dataclass
@@ -31,6 +34,8 @@ class Answers:
     probabilities: dict[Key, np.ndarray] = field(default_factory=dict)
     """(M, K) float32, where asked for; not of scores and tags."""
     losses: dict[Key, float] = field(default_factory=dict)
+    guessed: dict[Key, float] = field(default_factory=dict)
+    """The share of right guesses of the heads that learn the texts themselves; they predict nothing else."""
 
 
 @torch.inference_mode()
@@ -49,8 +54,10 @@ def compute_answers(
     place = {int(row): index for index, row in enumerate(rows)}
     tasks = model.chain.get_tasks()
     answers = Answers(rows)
-    sums: dict[Key, list[float]] = {key: [0.0, 0.0] for key in model.chain.keys}
-    for key in model.chain.keys:
+    sums: dict[Key, list[float]] = {key: [0.0, 0.0, 0.0] for key in model.chain.active_keys}
+    for key in model.chain.active_keys:
+        if key[0] not in model.chain.answering_heads:
+            continue
         answers.values[key] = [None] * len(rows)
         answers.confidence[key] = np.ones(len(rows), np.float32)
         if probabilities and tasks[key[0]].kind in ("classification", "multilabel"):
@@ -67,9 +74,12 @@ def compute_answers(
                 known = _count_known(labels)
                 sums[key][0] += float(head.compute_loss(values, labels, batch)) * known
                 sums[key][1] += known
-            decoded = head.decode(values, batch)
-            _keep(answers, key, places, decoded, tasks[key[0]], feed, part)
-    answers.losses = {key: total / count for key, (total, count) in sums.items() if count}
+            if key in answers.values:
+                _keep(answers, key, places, head.decode(values, batch), tasks[key[0]], feed, part)
+            elif labelled:
+                sums[key][2] += head.count_right(values, labels)  # type: ignore[operator]
+    answers.losses = {key: total / count for key, (total, count, _) in sums.items() if count}
+    answers.guessed = {key: sums[key][2] / sums[key][1] for key in answers.losses if key not in answers.values}
     return answers
 
 
@@ -107,17 +117,23 @@ def compute_scores(answers: Answers, tasks: Sequence[Task], gold: Mapping[str, A
     scores = {}
     for key, predicted in answers.values.items():
         metrics = compute_metrics(kinds[key[0]], golds[key[0]], predicted)
-        loss = {"loss": answers.losses[key]} if key in answers.losses else {}
-        scores[key] = {**loss, **metrics}
+        losses = {"loss": answers.losses[key]} if key in answers.losses else {}
+        scores[key] = {**losses, **metrics}
+    for key, share in answers.guessed.items():
+        loss = answers.losses[key]
+        perplexity = {} if kinds[key[0]] == "next_sentence" else {"perplexity": math.exp(min(loss, MAX_EXPONENT))}
+        scores[key] = {"loss": loss, **perplexity, "accuracy": share}
     return scores
 
 
 def compute_joint_score(answers: Answers, tasks: Sequence[Task], gold: Mapping[str, Any]) -> float | None:
     """The share of fully labelled rows on which every head but regression is right at its deepest depth."""
     deepest = find_deepest(answers.values)
+    if not deepest:
+        return None
     right = labelled = np.ones(len(answers.rows), bool)
     for task in tasks:
-        if task.kind != "regression":
+        if task.kind != "regression" and task.name in deepest:
             cells = gold[task.name].take(answers.rows).to_pylist()
             labelled = labelled & np.array([not is_missing(cell) for cell in cells], bool)
             right = right & compute_right(task.kind, cells, answers.values[task.name, deepest[task.name]])
@@ -132,18 +148,25 @@ def find_deepest(keys: Iterable[Key]) -> dict[str, int]:
     return deepest
 
 
-def choose_score(scores: Mapping[Key, Mapping[str, float]], joint: float | None, metric: str) -> float | None:
+def choose_score(
+    scores: Mapping[Key, Mapping[str, float]], joint: float | None, metric: str, language: Collection[str] = ()
+) -> float | None:
     """The number that selects the best weights, greater is better; None where no row was labelled.
 
     `mean`: the mean of each head's first metric at its deepest depth; `head/metric`: that one; `joint/exact_match`.
+    `language`: heads that learn the texts themselves; they count only where no other head does, by their losses.
     """
     if metric == "joint/exact_match":
         return joint
     deepest = find_deepest(scores)
     if metric == "mean":
         firsts = [
-            next((value for name, value in scores[key].items() if name != "loss"), None) for key in deepest.items()
+            next((value for name, value in scores[key].items() if name != "loss"), None)
+            for key in deepest.items()
+            if key[0] not in language
         ]
+        if not firsts:
+            firsts = [-scores[key]["loss"] for key in deepest.items() if "loss" in scores[key]]
         known = [value for value in firsts if value is not None]
         return float(np.mean(known)) if known else None
     head, _, name = metric.partition("/")

@@ -1,4 +1,4 @@
-"""What a run learns from: encoded rows, cached states, labels and splits; and the order in which batches leave it."""
+"""What a run learns from: encoded rows, cached states, labels and splits, ready to be cut into batches."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from chain_core.data.schema import Task
 from chain_core.modeling.batch import Batch, build_batch
 from chain_core.modeling.features import split_by_tokens
 
-BUCKET_BATCHES = 50
-"""Batches whose rows are sorted by length together: enough for little padding, few enough to keep the order random."""
+Labels = np.ndarray | tuple[np.ndarray, np.ndarray]
+"""What `data.labels.encode_labels` gives for all rows of a task."""
 EVALUATION_TOKENS = 8192
 MAX_EVALUATION_ROWS = 512
 
@@ -30,7 +30,7 @@ class Feed:
     pooled: bool
     gold: Mapping[str, pa.Array]
     """Task -> what `data.labels.read_gold` gives, (N,)."""
-    labels: Mapping[str, np.ndarray | tuple[np.ndarray, np.ndarray]]
+    labels: Mapping[str, Labels]
     splits: Mapping[str, np.ndarray]
 
     def build_batch(self, rows: np.ndarray, *, labelled: bool = True) -> Batch:
@@ -51,27 +51,20 @@ def encode_all_labels(gold: Mapping[str, pa.Array], tasks: Sequence[Task]):
     return {task.name: encode_labels(gold[task.name], task) for task in tasks}
 
 
-def choose_labelled(feed_labels: Mapping[str, np.ndarray | tuple[np.ndarray, np.ndarray]], rows: np.ndarray):
+def choose_labelled(feed_labels: Mapping[str, Labels], rows: np.ndarray) -> np.ndarray:
     """Those of the rows that have a label for at least one task."""
     labelled = np.zeros(len(rows), bool)
     for values in feed_labels.values():
-        if isinstance(values, tuple):
-            labelled |= np.diff(values[1])[rows] > 0
-        elif values.ndim == 2:
-            labelled |= ~np.isnan(values[rows, 0])
-        elif values.dtype.kind == "f":
-            labelled |= ~np.isnan(values[rows])
-        else:
-            labelled |= values[rows] >= 0
+        labelled |= find_labelled(values, rows)
     return rows[labelled]
 
 
-def sample_batches(lengths: np.ndarray, rows: np.ndarray, size: int, random: np.random.Generator):
-    """One epoch: the rows in random order, in batches of `size` rows of like length, in random order."""
-    order = random.permutation(rows)
-    batches = []
-    for start in range(0, len(order), BUCKET_BATCHES * size):
-        bucket = order[start : start + BUCKET_BATCHES * size]
-        bucket = bucket[np.argsort(lengths[bucket], kind="stable")]
-        batches += [bucket[first : first + size] for first in range(0, len(bucket), size)]
-    return [batches[index] for index in random.permutation(len(batches))]
+def find_labelled(values: Labels, rows: np.ndarray) -> np.ndarray:
+    """Whether each of the rows has a label of one task."""
+    if isinstance(values, tuple):
+        return np.diff(values[1])[rows] > 0
+    if values.ndim == 2:
+        return ~np.isnan(values[rows, 0])
+    if values.dtype.kind == "f":
+        return ~np.isnan(values[rows])
+    return values[rows] >= 0

@@ -3,35 +3,95 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 
-from chain_core.config import Config
+from chain_core.config import SELF_SUPERVISED, Config
 from chain_core.data.schema import Task
-from chain_core.errors import ConfigError, DataError
+from chain_core.errors import ConfigError
 from chain_core.modeling.heads import fit_head
 from chain_core.modeling.model import ChainModel
 from chain_core.training.evaluate import Key, choose_score, compute_answers, compute_joint_score, compute_scores
-from chain_core.training.feed import Feed, choose_labelled, sample_batches
+from chain_core.training.feed import Feed
 from chain_core.training.optimiser import build_optimiser, build_schedule
+from chain_core.training.sampling import group_rows, sample_epoch
+from chain_core.training.stages import Parts, Stage, plan_stages
 from chain_core.training.step import take_step
 
 STEP_EVENTS = 1000
 """About how many step events a run makes, however long it is."""
 
+Events = Generator[dict[str, Any], None, "StageOutcome"]
+
+
+@dataclass(frozen=True)
+class StageOutcome:
+    """How one stage ended."""
+
+    name: str
+    objective: str
+    reason: str
+    """finished, stopped or early."""
+    epochs: int
+    best_epoch: int
+    """Of the run, whose epochs count on from stage to stage; 0: stopped before its first epoch ended."""
+    seconds: float
+    validation: Mapping[str, Mapping[str, float]]
+    """`head@depth` -> the figures of the best weights."""
+
 
 @dataclass(frozen=True)
 class Outcome:
-    """How training ended; the model holds the best weights."""
+    """How training ended; the model holds the best weights of the last stage."""
 
-    reason: str
-    """finished, stopped or early."""
-    best_epoch: int
+    stages: tuple[StageOutcome, ...]
     seconds: float
+
+    @property
+    def reason(self) -> str:
+        """finished, stopped or early."""
+        return self.stages[-1].reason
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch whose weights the model holds."""
+        return max(stage.best_epoch for stage in self.stages)
+
+
+@dataclass
+class _Course:
+    """What the stages of one run share."""
+
+    model: ChainModel
+    tasks: Sequence[Task]
+    device: torch.device
+    dtype: torch.dtype
+    should_stop: Callable[[], bool]
+    random: np.random.Generator
+    parts: Parts
+    to_come: list[Stage]
+    """This stage and those after it."""
+    step: int = 0
+    epoch: int = 0
+    """Done so far."""
+
+    @property
+    def language(self) -> set[str]:
+        """The heads that learn the texts themselves."""
+        return {task.name for task in self.tasks if task.kind in SELF_SUPERVISED}
+
+    @property
+    def steps(self) -> int:
+        """Of the whole run, as far as can be told."""
+        return self.step + sum(stage.steps for stage in self.to_come)
+
+    @property
+    def epochs(self) -> int:
+        return self.epoch + sum(stage.settings.epochs for stage in self.to_come)
 
 
 def train(
@@ -42,70 +102,117 @@ def train(
     device: torch.device,
     dtype: torch.dtype,
     should_stop: Callable[[], bool],
+    *,
+    feeds: Mapping[int, Feed] | None = None,
 ) -> Generator[dict[str, Any], None, Outcome]:
-    """Train the model; yields step and epoch events, returns an Outcome."""
+    """Train the model, stage after stage; yields stage, step and epoch events, returns an Outcome.
+
+    `feeds`: number of a stage (from 1) -> the rows of its own.
+    """
     started = time.perf_counter()
-    settings = config.train
-    rows = choose_labelled(feed.labels, feed.splits["train"])
-    if not len(rows):
-        raise DataError("nothing_labelled")
-    _fit_heads(model, feed, config, rows)
+    stages = plan_stages(config, feed, feeds or {})
+    parts = Parts(model)
+    parts.check(stages)
+    _fit_heads(model, feed, config, stages)
     model.to(device)
-    lengths = np.ones(feed.encoded.rows, np.int64) if feed.pooled else feed.encoded.lengths
-    steps = settings.epochs * -(-len(rows) // settings.batch_size)
+    random = np.random.default_rng(config.train.seed)
+    torch.manual_seed(config.train.seed)
+    course = _Course(model, tasks, device, dtype, should_stop, random, parts, list(stages))
+    outcomes: list[StageOutcome] = []
+    while course.to_come and not (outcomes and outcomes[-1].reason == "stopped"):
+        stage = course.to_come[0]
+        parts.enter(stage)
+        if config.stages is not None:
+            yield stage.describe(course.step, course.epoch)
+        outcomes.append((yield from _train_stage(stage, course)))
+    parts.leave()
+    return Outcome(tuple(outcomes), time.perf_counter() - started)
+
+
+def _train_stage(stage: Stage, course: _Course) -> Events:
+    """One stage; the model ends with its best weights."""
+    model, settings, started = course.model, stage.settings, time.perf_counter()
     optimiser = build_optimiser(model, settings)
-    schedule = build_schedule(optimiser, settings, steps)
-    random = np.random.default_rng(settings.seed)
-    torch.manual_seed(settings.seed)
-    best = _Best(model)
-    step, reason = 0, "finished"
-    for epoch in range(1, settings.epochs + 1):
-        model.train()
-        for batch_rows in sample_batches(lengths, rows, settings.batch_size, random):
-            if should_stop():
+    schedule = build_schedule(optimiser, settings, stage.steps)
+    lengths = np.ones(stage.feed.encoded.rows, np.int64) if stage.feed.pooled else stage.feed.encoded.lengths
+    groups = group_rows({name: stage.feed.labels[name] for name in sorted(stage.heads)}, stage.rows, settings)
+    steps, epochs, first_step, first_epoch = course.steps, course.epochs, course.step, course.epoch
+    every = max(1, steps // STEP_EVENTS)
+    best = _Best(model, keep=first_epoch > 0)
+    reason, epoch = "finished", first_epoch
+    while epoch < first_epoch + settings.epochs and reason == "finished":
+        epoch += 1
+        course.parts.set_mode(stage)
+        for rows in sample_epoch(lengths, groups, settings, course.random):
+            if course.should_stop():
                 reason = "stopped"
                 break
             before = time.perf_counter()
-            losses = take_step(model, feed.build_batch(batch_rows), config, optimiser, device, dtype)
-            step += 1
+            losses = take_step(model, stage.feed.build_batch(rows), stage.run, optimiser, course.device, course.dtype)
+            course.step += 1
             rate = schedule.get_last_lr()[-1]
             schedule.step()
-            if step == 1 or step % max(1, steps // STEP_EVENTS) == 0:
-                yield _describe_step(step, steps, settings.epochs, losses, rate, len(batch_rows), before)
-        if reason != "stopped" or best.epoch == 0:
-            yield _finish_epoch(model, feed, tasks, config, device, dtype, epoch, step, best)
-        if reason == "stopped":
-            break
-        if settings.patience is not None and epoch - best.epoch >= settings.patience:
+            if course.step == 1 or course.step % every == 0:
+                done = first_epoch + (course.step - first_step) * settings.epochs / stage.steps
+                progress = {"stage": stage.number, "step": course.step, "steps": steps, "epoch": done}
+                yield _describe_step(progress, losses, rate, len(rows), before)
+        if reason != "stopped" or not best.kept:
+            progress = {"stage": stage.number, "epoch": epoch, "epochs": epochs, "step": course.step}
+            yield _finish_epoch(stage, course, best, progress)
+        if reason == "finished" and settings.patience is not None and epoch - best.epoch >= settings.patience:
             reason = "early"
-            break
     best.restore(model)
-    return Outcome(reason, best.epoch, time.perf_counter() - started)
+    course.epoch = epoch
+    course.to_come.pop(0)
+    seconds = time.perf_counter() - started
+    assert stage.config.name is not None
+    return StageOutcome(
+        stage.config.name, stage.config.objective, reason,
+        epochs=epoch - first_epoch, best_epoch=best.epoch, seconds=seconds, validation=best.validation,
+    )  # fmt: skip
 
 
+@dataclass
 class _Best:
-    """The best weights so far, kept in memory."""
+    """The best weights of a stage so far, kept in memory; `keep`: those that it begins with are better than none."""
 
-    def __init__(self, model: ChainModel) -> None:
-        self.score: float | None = None
-        self.epoch = 0
-        self._weights: dict[str, torch.Tensor] = {}
+    model: ChainModel
+    keep: bool = False
+    score: float | None = None
+    epoch: int = 0
+    validation: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    _weights: dict[str, torch.Tensor] = field(default_factory=dict)
 
-    def offer(self, model: ChainModel, score: float | None, epoch: int) -> bool:
+    def __post_init__(self) -> None:
+        if self.keep:
+            self._copy()
+
+    @property
+    def kept(self) -> bool:
+        return bool(self._weights)
+
+    def offer(self, score: float | None, epoch: int, validation: Mapping[str, Mapping[str, float]]) -> bool:
         """Keep these weights if they score higher; without a score, the latest are the best."""
         if self.epoch and score is not None and self.score is not None and score <= self.score:
             return False
-        self.score, self.epoch = score, epoch
-        self._weights = {name: value.detach().clone() for name, value in model.get_saved().items()}
+        self.score, self.epoch, self.validation = score, epoch, validation
+        self._copy()
         return True
+
+    def _copy(self) -> None:
+        self._weights = {name: value.detach().clone() for name, value in self.model.get_saved().items()}
 
     def restore(self, model: ChainModel) -> None:
         model.load_state_dict(self._weights, strict=False)
 
 
-def _fit_heads(model: ChainModel, feed: Feed, config: Config, rows: np.ndarray) -> None:
+def _fit_heads(model: ChainModel, feed: Feed, config: Config, stages: Sequence[Stage]) -> None:
+    """What heads learn from counting labels, of the rows that the first stage with tasks trains on."""
     assert config.heads is not None
+    rows = next((stage.rows for stage in stages if stage.supervised), feed.splits["train"])
     for name, position in model.chain.keys:
+        if config.heads[name].kind in SELF_SUPERVISED:
+            continue
         labels = feed.labels[name]
         if isinstance(labels, tuple):
             flat, offsets = labels
@@ -115,12 +222,10 @@ def _fit_heads(model: ChainModel, feed: Feed, config: Config, rows: np.ndarray) 
         fit_head(model.chain.get_head(name, position), config.heads[name], known)
 
 
-def _describe_step(step, steps, epochs, losses, rate, rows, before) -> dict[str, Any]:
+def _describe_step(progress: Mapping[str, Any], losses, rate: float, rows: int, before: float) -> dict[str, Any]:
     return {
         "kind": "step",
-        "step": step,
-        "steps": steps,
-        "epoch": step * epochs / steps,
+        **progress,
         "loss": float(losses[("", 0)]),
         "losses": {f"{head}@{depth}": float(loss) for (head, depth), loss in losses.items() if head},
         "learning_rate": rate,
@@ -128,24 +233,26 @@ def _describe_step(step, steps, epochs, losses, rate, rows, before) -> dict[str,
     }
 
 
-def _finish_epoch(model, feed, tasks, config, device, dtype, epoch, step, best) -> dict[str, Any]:
+def _finish_epoch(stage: Stage, course: _Course, best: _Best, progress: Mapping[str, Any]) -> dict[str, Any]:
+    """Judge the weights on the validation rows, and keep them if they are the best so far."""
+    feed, metric = stage.feed, stage.settings.metric if stage.supervised else "mean"
     scores: dict[Key, dict[str, float]] = {}
     joint = None
     if len(feed.splits["validation"]):
-        answers = compute_answers(model, feed, feed.splits["validation"], device, dtype)
-        scores = compute_scores(answers, tasks, feed.gold)
-        joint = compute_joint_score(answers, tasks, feed.gold)
-    score = choose_score(scores, joint, config.train.metric)
-    if score is None and scores and config.train.metric != "mean" and epoch == 1:
+        answers = compute_answers(course.model, feed, feed.splits["validation"], course.device, course.dtype)
+        scores = compute_scores(answers, course.tasks, feed.gold)
+        joint = compute_joint_score(answers, course.tasks, feed.gold)
+    score = choose_score(scores, joint, metric, course.language)
+    if score is None and scores and metric != "mean" and best.epoch == 0:
         known = sorted({f"{head}/{name}" for (head, _), values in scores.items() for name in values})
-        raise ConfigError("metric_unknown_name", path="train.metric", given=config.train.metric, known=", ".join(known))
+        raise ConfigError("metric_unknown_name", path="train.metric", given=metric, known=", ".join(known))
+    validation = {f"{head}@{depth}": values for (head, depth), values in scores.items()}
     return {
         "kind": "epoch",
-        "epoch": epoch,
-        "epochs": config.train.epochs,
-        "step": step,
-        "validation": {f"{head}@{depth}": values for (head, depth), values in scores.items()},
+        **progress,
+        "objective": stage.config.objective,
+        "validation": validation,
         "joint": joint,
         "score": score,
-        "best": best.offer(model, score, epoch),
+        "best": best.offer(score, progress["epoch"], validation),
     }

@@ -13,9 +13,10 @@ from chain_core.errors import ConfigError, DataError
 from chain_core.modeling.model import build_model
 from chain_core.services.execute import prepare_run
 from chain_core.training.assemble import build_feed
-from chain_core.training.feed import choose_labelled, sample_batches
+from chain_core.training.feed import choose_labelled
 from chain_core.training.loop import train
 from chain_core.training.optimiser import build_optimiser, compute_rate
+from chain_core.training.sampling import sample_batches
 from chain_core.training.step import compute_total
 
 CPU = torch.device("cpu")
