@@ -69,6 +69,7 @@ PARTS_THAT_DO_NOT_FIT: list[tuple[dict[str, Any], str, str]] = [
     ({"heads": {"a": {**HEADS["intent"], "data": "news"}}}, "heads.a.data", "head_data_unknown"),
     ({"heads": {"a": {"kind": "classification"}}}, "heads.a.column", "missing_key"),
     ({"heads": {"a": {**HEADS["intent"], "crf": True}}}, "heads.a.crf", "option_of_kinds"),
+    ({"heads": {"a": {"kind": "tagging", "column": "s", "crf": True, "focal": 2.0}}}, "heads.a.focal", "crf_options"),
     ({"heads": {"a": {**HEADS["intent"], "mixture": True, "share": True}}}, "heads.a.mixture", "mixture_alone"),
     (
         {"input": {"tokens": "t"}, "heads": {"a": {"kind": "span", "column": "answer"}}},

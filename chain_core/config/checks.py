@@ -156,6 +156,10 @@ def _check_head_options(path: str, head: HeadConfig) -> Problems:
     for option, kinds in OPTIONS_OF_KINDS.items():
         if getattr(head, option) != fields[option].default and head.kind not in kinds:
             yield ConfigError("option_of_kinds", path=f"{path}.{option}", kind=head.kind, known=", ".join(kinds))
+    if head.crf:
+        for option in ("class_weights", "focal", "label_smoothing"):
+            if getattr(head, option) != fields[option].default:
+                yield ConfigError("crf_options", path=f"{path}.{option}", option=option)
     if head.mixture and (head.share or head.depth_weights is not None):
         yield ConfigError("mixture_alone", path=f"{path}.mixture")
 

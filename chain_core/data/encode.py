@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,9 @@ LEXICAL_FEATURES = 2 + 2 * len(AFFIX_LENGTHS)
 """Per piece: shape and place, the whole word, and its prefixes and suffixes."""
 
 
-FLAT = {"input_ids": np.int32, "token_type_ids": np.int8, "word_starts": np.int32, "lexical": np.int32}
+FLAT = {
+    "input_ids": np.int32, "token_type_ids": np.int8, "word_starts": np.int32, "lexical": np.int32, "segments": np.int8,
+}  # fmt: skip
 """Fields of Encoded whose chunks are joined -> their dtype."""
 COUNTED = ("offsets", "word_offsets")
 """Fields of Encoded that are sums over their chunks' counts, one a row."""
@@ -52,6 +54,8 @@ class Encoded:
     """Rows that were longer than the longest input."""
     key: str = ""
     """What `compute_key` gives, where it is known already."""
+    segments: np.ndarray = field(default_factory=lambda: np.empty(0, np.int8))
+    """(S,) int8: 0 for the first text, 1 for the second, -1 for special tokens; empty without a second text."""
 
     @property
     def rows(self) -> int:
@@ -113,6 +117,7 @@ def encode_chunks(
         keep("offsets", chunk.lengths)
         keep("word_starts", chunk.word_starts)
         keep("word_offsets", chunk.word_counts)
+        keep("segments", chunk.segments)
         if lexical:
             keep("lexical", _number_words(chunk, vocabulary))
     return build_lexical_table(list(vocabulary)), truncated
@@ -130,6 +135,7 @@ class _Chunk:
     """(S,) index into `words`, -1 for special tokens."""
     first_pieces: np.ndarray
     truncated: int
+    segments: np.ndarray
 
 
 def _encode_chunk(texts: Texts, start: int, stop: int, tokenizer: Any, lexical: bool) -> _Chunk:
@@ -156,7 +162,14 @@ def _encode_chunk(texts: Texts, start: int, stop: int, tokenizer: Any, lexical: 
         counts if split else np.zeros(len(first), np.int64),
         words, piece_words, first_pieces,
         truncated=sum(bool(encoding.overflowing) for encoding in encodings),
+        segments=np.empty(0, np.int8) if texts.second is None else _find_segments(encodings, len(ids)),
     )  # fmt: skip
+
+
+def _find_segments(encodings: Any, total: int) -> np.ndarray:
+    """Which text each piece is of, (S,) int8, -1 for special tokens."""
+    numbers = (-1 if part is None else part for encoding in encodings for part in encoding.sequence_ids)
+    return np.fromiter(numbers, np.int8, total)
 
 
 def _second(texts: Texts, start: int, stop: int) -> list[str]:

@@ -24,7 +24,7 @@ from chain_core.storage.drafts import Draft, open_draft
 from chain_core.storage.entries import make_room, touch_entry
 from chain_core.storage.leases import read_leased
 
-VERSION = 1
+VERSION = 2
 """Of what is made of a text: a change tokenises again."""
 INDEX = "encoded.json"
 

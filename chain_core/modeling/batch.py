@@ -34,6 +34,8 @@ class Batch:
     labels: Mapping[str, Tensor] = field(default_factory=dict)
     grid: tuple[int, int] | None = None
     """(h, w) where the last h x w positions form a grid, row after row."""
+    segments: Tensor | None = None
+    """(B, T) int8: 0 for a pair's first text, 1 for its second, -1 for special tokens and padding."""
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on another device."""
@@ -54,6 +56,7 @@ class Batch:
             move(self.word_mask),
             {task: value.to(device, non_blocking=True) for task, value in self.labels.items()},
             self.grid,
+            move(self.segments),
         )
 
 
@@ -85,6 +88,8 @@ def build_batch(
         batch["lexical"] = torch.from_numpy(
             encoded.lexical_table[np.where(mask, encoded.lexical[index], 0)].astype(np.int64)
         )
+    if len(encoded.segments):
+        batch["segments"] = torch.from_numpy(np.where(mask, encoded.segments[index], np.int8(-1)))
     if len(encoded.word_starts):
         word_index, word_mask = _spread(encoded.word_offsets, rows)
         starts = encoded.word_starts[np.minimum(word_index, len(encoded.word_starts) - 1)]

@@ -5,11 +5,12 @@ from __future__ import annotations
 from chain_core.config import HeadConfig
 
 
-def count_head(width: int, classes: int, head: HeadConfig, *, positions: bool) -> int:
-    """Parameters of one head at one depth. K: `classes`."""
+def count_head(width: int, classes: int, head: HeadConfig, *, positions: bool, pair: bool = False) -> int:
+    """Parameters of one head at one depth. K: `classes`; `pair`: each text of a pair is pooled by itself."""
     norm = 2 * width
     if head.kind == "tagging":
-        return norm + width * classes + classes
+        chained = classes * classes + 2 * classes if head.crf else 0
+        return norm + width * classes + classes + chained
     pooling = width + 1 if positions else 0
-    size = 2 * width if positions else width
+    size = 8 * width if pair else 2 * width if positions else width
     return norm + pooling + size * max(classes, 1) + max(classes, 1)

@@ -14,7 +14,7 @@ from chain_core.data.encode import LEXICAL_BUCKETS
 from chain_core.modeling.catalogue import BackboneFacts
 from chain_core.modeling.counts import count_head
 from chain_core.modeling.link_counts import count_links
-from chain_core.modeling.reads import choose_taps, find_layers_read, needs_positions
+from chain_core.modeling.reads import choose_taps, find_layers_read, needs_positions, pools_pair
 from chain_core.modeling.shapes import BackboneShapes
 from chain_core.modeling.sizes import LEXICAL_WIDTH
 
@@ -161,7 +161,7 @@ def _count_outputs(
     for index, position in enumerate(config.get_outputs(name)):
         read = depths if joined else (position,)
         size = hidden_size if read == (0,) else width
-        number = count_head(size, classes, head, positions=positions)
+        number = count_head(size, classes, head, positions=positions, pair=pools_pair(config, name))
         if 0 in read and size != hidden_size:
             number += 2 * hidden_size + hidden_size * width + width  # the bridge: norm, product
         if head.mixture and len(read) > 1:

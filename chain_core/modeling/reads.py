@@ -8,6 +8,8 @@ from __future__ import annotations
 from chain_core.config import POSITION_KINDS, ChainConfig, Config
 from chain_core.errors import ConfigError
 
+POOLED_KINDS = ("classification", "multilabel", "regression", "next_sentence")
+"""Kinds of heads over one vector a row, or over two where there is a pair."""
 KINDS_OVER_POSITIONS = ("attention", "conv", "backbone")
 """Kinds of links that mix positions; the others work on pooled vectors as well."""
 
@@ -64,6 +66,14 @@ def find_layers_read(config: Config, num_layers: int) -> tuple[int, ...]:
     return tuple(sorted(layers))
 
 
+def pools_pair(config: Config, name: str) -> bool:
+    """Whether a head pools each text of a pair by itself."""
+    head = (config.heads or {})[name]
+    if head.kind not in POOLED_KINDS or head.pooling == "row":
+        return False
+    return head.pooling == "pair" or head.kind == "next_sentence" or bool(config.get_input(name).pair)
+
+
 def needs_positions(config: Config) -> bool:
     """Whether any link or head works on positions; if none does, pooled vectors are what is cached."""
     links = (config.get_link(position) for position in range(1, config.chain.depth + 1))
@@ -71,5 +81,6 @@ def needs_positions(config: Config) -> bool:
         config.backbone.tuning != "frozen"
         or config.uses_lexical
         or any(head.kind in POSITION_KINDS for head in (config.heads or {}).values())
+        or any(pools_pair(config, name) for name in config.heads or {})
         or any(link.kind in KINDS_OVER_POSITIONS for link in links)
     )

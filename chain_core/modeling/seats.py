@@ -11,8 +11,9 @@ from chain_core.config import Config
 from chain_core.data.schema import Task
 from chain_core.modeling.batch import Batch
 from chain_core.modeling.catalogue import BackboneFacts
-from chain_core.modeling.heads import Head, Place, build_head
-from chain_core.modeling.reads import needs_positions
+from chain_core.modeling.head_kinds import build_head
+from chain_core.modeling.heads import Head, Place
+from chain_core.modeling.reads import needs_positions, pools_pair
 
 
 class Mixture(nn.Module):
@@ -78,7 +79,7 @@ def build_seats(
             place = Place(
                 size,
                 positions=positions,
-                pair=bool(config.get_input(task.name).pair),
+                pair=pools_pair(config, task.name),
                 causal=facts.causal,
                 embeddings=embeddings,
             )

@@ -71,7 +71,7 @@ def compute_answers(
             head = model.chain.get_head(*key)
             if labelled:
                 labels = batch.labels[key[0]]
-                known = _count_known(labels)
+                known = head.count_known(labels, batch)
                 sums[key][0] += float(head.compute_loss(values, labels, batch)) * known
                 sums[key][1] += known
             if key in answers.values:
@@ -102,12 +102,6 @@ def name_values(task: Task, values: np.ndarray, words: np.ndarray) -> list[Any]:
     if task.kind == "tagging":
         return [names[row[:count]].tolist() for row, count in zip(values, words, strict=True)]
     return values.astype(float).tolist()
-
-
-def _count_known(labels: torch.Tensor) -> int:
-    if labels.dtype.is_floating_point:
-        return int((~(labels[:, 0] if labels.ndim == 2 else labels).isnan()).sum())
-    return int((labels >= 0).sum())
 
 
 def compute_scores(answers: Answers, tasks: Sequence[Task], gold: Mapping[str, Any]) -> dict[Key, dict[str, float]]:

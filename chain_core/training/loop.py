@@ -13,7 +13,6 @@ import torch
 from chain_core.config import SELF_SUPERVISED, Config
 from chain_core.data.schema import Task
 from chain_core.errors import ConfigError
-from chain_core.modeling.heads import fit_head
 from chain_core.modeling.model import ChainModel
 from chain_core.training.evaluate import Key, choose_score, compute_answers, compute_joint_score, compute_scores
 from chain_core.training.feed import Feed
@@ -219,7 +218,7 @@ def _fit_heads(model: ChainModel, feed: Feed, config: Config, stages: Sequence[S
             known = np.concatenate([flat[offsets[row] : offsets[row + 1]] for row in rows])
         else:
             known = labels[rows]
-        fit_head(model.chain.get_head(name, position), config.heads[name], known)
+        model.chain.get_head(name, position).fit(config.heads[name], known)
 
 
 def _describe_step(progress: Mapping[str, Any], losses, rate: float, rows: int, before: float) -> dict[str, Any]:

@@ -51,6 +51,7 @@ def test_chunks_join(monkeypatch):
 def test_pairs_know_their_second_text():
     encoded = encode_texts(Texts("pair", pa.array(["turn on"]), pa.array(["stop"])), _build_tokenizer(), 16)
     assert encoded.token_type_ids.tolist() == [0, 0, 0, 0, 1, 1]
+    assert encoded.segments.tolist() == [-1, 0, 0, -1, 1, -1]
 
 
 def test_plain_text_gets_lexical_rows_when_asked():

@@ -62,3 +62,11 @@ def test_lexical_buckets_tell_first_pieces_and_words_apart(encoded):
     first, second = batch.lexical[1][1], batch.lexical[1][2]  # d ##a of dab
     assert not torch.equal(first, second)
     assert torch.equal(first[1:], second[1:])
+
+
+def test_segments_end_where_a_row_does(backbones):
+    pairs = Texts("pair", pa.array(["turn on", "a b c"]), pa.array(["stop", ""]))
+    batch = build_batch(encode_texts(pairs, load_tokenizer(backbones["bert"]), 16), np.array([1, 0]))
+    assert batch.segments is not None
+    assert batch.segments[0].tolist() == [-1, 0, 0, 0, -1, -1]
+    assert batch.segments[1].tolist() == [-1, 0, 0, -1, 1, -1]

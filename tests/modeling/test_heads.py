@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,8 @@ from torch.nn import functional as F
 from chain_core.config import HeadConfig
 from chain_core.data.schema import Task
 from chain_core.modeling.batch import Batch
-from chain_core.modeling.heads import Place, build_head, fit_head
+from chain_core.modeling.head_kinds import build_head
+from chain_core.modeling.heads import Place
 
 SPACES = {"classification": ("a", "b", "c"), "multilabel": ("a", "b"), "regression": (), "tagging": ("O", "B-x", "I-x")}
 MISSING = {
@@ -21,9 +24,12 @@ MISSING = {
 }
 
 
-def build(kind: str, **settings):
+PLACE = Place(16)
+
+
+def build(kind: str, place: Place = PLACE, **settings):
     config = HeadConfig(kind=kind, column="c", **settings)
-    return build_head(Task("t", kind, "c", SPACES[kind]), config, Place(16)), config
+    return build_head(Task("t", kind, "c", SPACES[kind]), config, place), config
 
 
 @pytest.fixture
@@ -77,7 +83,7 @@ def test_multilabel_skips_rows_without_labels(batch):
 
 def test_regression_learns_in_deviations_and_answers_in_units(batch):
     head, config = build("regression")
-    fit_head(head, config, np.array([10.0, 30.0, np.nan], np.float32))
+    head.fit(config, np.array([10.0, 30.0, np.nan], np.float32))
     decoded = head.decode(torch.tensor([[0.0], [1.0]]), batch)
     assert decoded.values.tolist() == [20.0, 30.0]
     assert head.compute_loss(torch.tensor([[1.0], [0.0]]), torch.tensor([30.0, 20.0]), batch).item() == 0
@@ -88,7 +94,7 @@ def test_balanced_weights_are_scikit_learns(batch):
 
     labels = np.array([0, 0, 0, 1, 2, 2, -1])
     head, config = build("classification", class_weights="balanced")
-    fit_head(head, config, labels)
+    head.fit(config, labels)
     expected = compute_class_weight("balanced", classes=np.arange(3), y=labels[labels >= 0])
     np.testing.assert_allclose(head.class_weights.numpy(), expected, rtol=1e-6)
 
@@ -105,3 +111,47 @@ def test_decoding(batch):
     tags = tagging.decode(logits, batch)
     assert tags.values.tolist() == [[1, 2, 2], [1, 0, 0]]
     assert (tags.confidence < 0.01).all()
+
+
+def test_a_pair_is_pooled_text_by_text(batch):
+    head, _ = build("classification", Place(16, pair=True))
+    head.eval()
+    segments = torch.tensor([[-1, 0, 0, 1, -1], [-1, 1, 1, -1, -1]], dtype=torch.int8)
+    states = torch.randn(2, 5, 16)
+    pooled = head.pool(states, segments)
+    u, v = head.pool.pool(states[:1, 1:3], torch.ones(1, 2, dtype=torch.bool)), states[0, 3].repeat(2)[None]
+    torch.testing.assert_close(pooled[:1], torch.cat([u, v, (u - v).abs(), u * v], 1))
+    assert not pooled[1, :32].any()  # its first text is empty
+    logits = head(states, replace(batch, segments=segments))
+    torch.testing.assert_close(logits, head.out(head.pool(head.norm(states), segments)))
+
+
+def test_a_decoder_is_pooled_at_its_last_position(batch):
+    head, _ = build("regression", Place(16, causal=True))
+    states = torch.randn(2, 5, 16)
+    pooled = head.pool(states, batch.mask)
+    torch.testing.assert_close(pooled[:, :16], torch.stack([states[0, 4], states[1, 2]]))
+
+
+def test_crf_takes_the_row_s_words_together(batch):
+    head, _ = build("tagging", crf=True)
+    torch.nn.init.normal_(head.crf.steps, std=0.1)
+    logits, labels = torch.randn(2, 3, 3), torch.tensor([[0, 1, 2], [1, -1, -1]])
+    torch.testing.assert_close(
+        head.compute_loss(logits, labels, batch), head.crf.compute_loss(logits, labels, batch.word_mask)
+    )
+    assert head.count_known(labels, batch) == 4
+    decoded = head.decode(logits, batch)
+    assert decoded.values.shape == (2, 3)
+    assert (decoded.values[1, 1:] == 0).all()
+    assert ((decoded.confidence > 0) & (decoded.confidence <= 1)).all()
+
+
+@pytest.mark.parametrize("kind", ["classification", "multilabel", "tagging"])
+def test_focal_counts_sure_examples_less(kind, batch):
+    labels = {"classification": torch.tensor([0, 1]), "multilabel": torch.tensor([[1.0, 0], [0, 1]])}
+    labels["tagging"] = torch.tensor([[0, 1, 2], [1, -1, -1]])
+    (plain, _), (focal, _) = build(kind), build(kind, focal=2.0)
+    states = torch.randn(2, 5, 16)
+    logits = plain(states, batch)
+    assert focal.compute_loss(logits, labels[kind], batch) < plain.compute_loss(logits, labels[kind], batch)

@@ -66,6 +66,8 @@ def draw_config(draw: st.DrawFn) -> Config:
         f"head{index}": {
             "kind": kind,
             "column": "c",
+            "crf": kind == "tagging" and draw(st.booleans()),
+            "pooling": draw(st.sampled_from(["auto", "row"] if kind != "tagging" else ["auto"])),
             "depths": draw(
                 st.lists(positions, min_size=1, max_size=3, unique_by=lambda d: depth if d == "last" else d)
             ),
@@ -73,10 +75,11 @@ def draw_config(draw: st.DrawFn) -> Config:
         }
         for index, kind in enumerate(draw(st.lists(st.sampled_from(sorted(LABELS)), min_size=1, max_size=4)))
     }
+    tags = any(head["kind"] == "tagging" for head in heads.values())
     return resolve_config(
         {
             "data": {"train": "t.csv"},
-            "input": {"tokens": "tokens"},
+            "input": {"tokens": "tokens"} if tags else {"text": "t", **draw(st.sampled_from([{}, {"pair": "p"}]))},
             "chain": {
                 "depth": depth,
                 "width": draw(st.sampled_from([8, 10, 32, 72, 80])),

@@ -1,0 +1,15 @@
+"""Every kind of head, registered by importing its file, and the way to build one."""
+
+from __future__ import annotations
+
+from chain_core.config import HeadConfig
+from chain_core.data.schema import Task
+from chain_core.modeling import pooled_heads, tagging_head
+from chain_core.modeling.heads import HEADS, Head, Place
+
+__all__ = ["HEADS", "build_head", "pooled_heads", "tagging_head"]
+
+
+def build_head(task: Task, config: HeadConfig, place: Place) -> Head:
+    """The head of a task at a place."""
+    return HEADS.get(config.kind)(task, config, place)
