@@ -30,6 +30,16 @@ def save_tiny_backbone(folder: Path, family: str = "bert", *, layers: int = 4, w
     return folder
 
 
+def save_tiny_vit(folder: Path) -> Path:
+    """A random vision transformer over 3 x 2 patches and a class token; it has no tokenizer."""
+    from transformers import ViTConfig, ViTModel
+
+    torch.manual_seed(7)
+    shape = {"hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 64}
+    ViTModel(ViTConfig(**shape, image_size=(6, 4), patch_size=2), add_pooling_layer=False).save_pretrained(folder)
+    return folder
+
+
 def _build_config(family: str, layers: int, width: int):
     from transformers import AutoConfig
 

@@ -14,7 +14,9 @@ from chain_core.config import LinkConfig
 from chain_core.modeling.conv import ConvLink
 from chain_core.modeling.copied import BackboneLink
 from chain_core.modeling.dropout import Dropout
+from chain_core.modeling.inherit import INHERIT
 from chain_core.modeling.link import Link, Site
+from chain_core.modeling.matrices import read_matrices
 from chain_core.modeling.sizes import FEED_FORWARD, compute_attention_sizes, compute_inner, compute_rank
 from chain_core.registry import Registry
 
@@ -116,6 +118,11 @@ def build_link(width: int, config: LinkConfig, site: Site | None = None) -> Link
         for output in link.get_outputs():
             nn.init.zeros_(output.weight)
             nn.init.zeros_(output.bias)
+    if config.init == "backbone" and config.kind in INHERIT:
+        assert site is not None
+        assert site.layer is not None
+        assert site.basis is not None
+        INHERIT[config.kind](link, read_matrices(site.layer), site.basis)
     if config.strategy == "freeze":
         link.requires_grad_(False)
     return link
