@@ -18,7 +18,8 @@ from chain_core.config import BackboneConfig
 from chain_core.errors import BackboneError, ConfigError
 from chain_core.modeling.catalogue import BackboneFacts
 from chain_core.modeling.dropout import Dropout
-from chain_core.modeling.tuning import tune
+from chain_core.modeling.ranks import RankSchedule
+from chain_core.modeling.tuning import get_final_rank, tune
 
 
 class Backbone(nn.Module):
@@ -33,7 +34,10 @@ class Backbone(nn.Module):
         self.start = start
         self.stop = stop
         self._last = last
+        self.ranks: RankSchedule | None = None
+        """Of AdaLoRA alone."""
         self._given: Tensor | None = None
+        self._shift: Tensor | None = None
         self._states: dict[int, Tensor] | None = None  # only while the model runs: a link may call a layer as well
         layers = find_layers(model, last)
         kept = layers[start:stop]
@@ -44,16 +48,18 @@ class Backbone(nn.Module):
             layer.register_forward_hook(partial(self._keep, start + index + 1))
 
     def _enter(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]):
-        """Before the first layer: put the given state in place of the embeddings, or keep the embeddings."""
+        """Before the first layer: put the given state in place of the embeddings, or keep them; add the shift."""
         if self._states is None:
             return None
         entering = args[0] if args else kwargs["hidden_states"]
-        self._states[self.start] = entering if self._given is None else self._given
-        if self._given is None:
-            return None
+        if self._given is not None:
+            entering = self._given
+        if self._shift is not None:
+            entering = entering + self._shift
+        self._states[self.start] = entering
         if args:
-            return (self._given, *args[1:]), kwargs
-        return args, {**kwargs, "hidden_states": self._given}
+            return (entering, *args[1:]), kwargs
+        return args, {**kwargs, "hidden_states": entering}
 
     def _keep(self, number: int, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         if self._states is not None:
@@ -65,10 +71,12 @@ class Backbone(nn.Module):
         input_ids: Tensor | None = None,
         token_type_ids: Tensor | None = None,
         given: Tensor | None = None,
+        shift: Tensor | None = None,
     ) -> dict[int, Tensor]:
         """States of layers start … stop, each (B, T, H), from `input_ids` or from the `given` states of layer `start`.
 
-        The state of the model's last layer is its final output, final norm included.
+        `shift`, (B, T, H), is added to what enters the first layer. The state of the model's last layer is its final
+        output, final norm included.
         """
         inputs: dict[str, Any] = {"attention_mask": mask.long(), "return_dict": True}
         if given is not None:
@@ -80,11 +88,11 @@ class Backbone(nn.Module):
         if hasattr(self.model.config, "use_cache"):
             inputs["use_cache"] = False
         states: dict[int, Tensor] = {}
-        self._given, self._states = given, states
+        self._given, self._shift, self._states = given, shift, states
         try:
             output = self.model(**inputs)
         finally:
-            self._given, self._states = None, None
+            self._given, self._shift, self._states = None, None, None
         if self.stop == self._last:
             states[self.stop] = output.last_hidden_state
         return states
@@ -137,6 +145,8 @@ def build_upper(model: nn.Module, facts: BackboneFacts, start: int, config: Back
     """The tuned half above layer `start`, its trainable parameters marked. Takes the model over."""
     tune(model, find_layers(model, facts.num_layers), facts, start, config)
     upper = Backbone(model, start, facts.num_layers, facts.num_layers)
+    if config.tuning == "adalora":
+        upper.ranks = RankSchedule(config.rank, get_final_rank(config))
     _replace_dropout(upper)
     if start:
         layers = find_layers(upper.model, facts.num_layers - start)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,7 @@ from chain_core.modeling.catalogue import BackboneFacts
 from chain_core.modeling.chain import Chain
 from chain_core.modeling.pretrained import PretrainedLayer, load_layers
 from chain_core.modeling.reads import find_copied_layers, find_layers_read
+from chain_core.modeling.tuning import copy_pretrained
 
 
 class ChainModel(nn.Module):
@@ -38,10 +39,24 @@ class ChainModel(nn.Module):
         self.upper: Backbone | None = None
         if self.base < facts.num_layers:
             self.upper = build_upper(load_backbone(facts, trained=True), facts, self.base, config.backbone)
+        copied = copy_pretrained(self.upper) if self.upper is not None and config.train.l2_sp else {}
+        self.pretrained = {f"upper.{name}": value for name, value in copied.items()}
+        """The tuned weights as they were before any training, where `train.l2_sp` pulls towards them."""
         sources, frozen = _find_sources(config, facts, self.upper, self.base)
         self.borrowed = nn.ModuleList(frozen)
         """Frozen layers that links are tied to: they come from the backbone again, and no bundle keeps them."""
         self.chain = Chain(config, tasks, facts, sources=sources)
+        self.log_variances: nn.ParameterDict | None = None
+        """s = log(sigma^2) of each head at each depth, where the losses' weights are learned."""
+        if config.train.loss_weights == "uncertainty":
+            self.log_variances = nn.ParameterDict(
+                {name_weight(*key): nn.Parameter(torch.zeros(())) for key in self.chain.keys}
+            )
+
+    @property
+    def settled(self) -> bool:
+        """Whether these weights have the form that the config asks for: not while AdaLoRA still prunes its ranks."""
+        return self.upper is None or self.upper.ranks is None or self.upper.ranks.settled
 
     @property
     def cached_layers(self) -> tuple[int, ...]:
@@ -51,12 +66,21 @@ class ChainModel(nn.Module):
         below = {layer for layer in self.reads if layer <= self.base}
         return tuple(sorted(below | ({self.base} if self.upper is not None else set())))
 
-    def forward(self, batch: Batch) -> dict[tuple[str, int], Tensor]:
-        """Logits of every head at every depth."""
-        hidden = dict(batch.hidden)
+    def forward(self, batch: Batch, shifts: Mapping[int, Tensor] | None = None) -> dict[tuple[str, int], Tensor]:
+        """Logits of every head at every depth.
+
+        `shifts`: layer -> (B, T, H) to be added to that layer's cached states, at 0 to the embeddings where the batch
+        brings token ids.
+        """
+        shifts = shifts or {}
+        hidden = {
+            layer: states.float() + shifts[layer] if layer in shifts else states
+            for layer, states in batch.hidden.items()
+        }
         if self.upper is not None:
             given = hidden[self.base].float() if self.base else None
-            hidden |= self.upper(batch.mask, batch.input_ids, batch.token_type_ids, given)
+            shift = None if self.base else shifts.get(0)
+            hidden |= self.upper(batch.mask, batch.input_ids, batch.token_type_ids, given, shift)
         return self.chain(hidden, batch)
 
     def get_saved(self) -> dict[str, Tensor]:
@@ -67,6 +91,11 @@ class ChainModel(nn.Module):
             for name, value in self.state_dict().items()
             if name in kept or not name.startswith(("upper.", "borrowed."))
         }
+
+
+def name_weight(head: str, depth: int) -> str:
+    """What the learned weight of a head at a depth is called: names of parameters hold no dots."""
+    return f"{head}@{depth}".replace(".", "/")
 
 
 def _find_sources(

@@ -9,16 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from chain_core.config import BackboneConfig
 from chain_core.errors import BackboneError, ConfigError
 from chain_core.modeling.catalogue import BackboneFacts
 from chain_core.modeling.prefixes import add_prefixes
+from chain_core.modeling.ranks import ADAPTER
 from chain_core.modeling.shapes import find_ia3_names, is_target
 
-ADAPTER = "chain"
-"""What peft calls the one adapter."""
 _ADDED = ("lora_", "ia3_", "prefix.")
 
 
@@ -32,6 +31,17 @@ def tune(model: nn.Module, layers: nn.ModuleList, facts: BackboneFacts, start: i
 def is_added(name: str) -> bool:
     """Whether a parameter was added by the tuning, by its name."""
     return any(part in name for part in _ADDED)
+
+
+def copy_pretrained(upper: nn.Module) -> dict[str, Tensor]:
+    """What a pull towards the pretrained weights holds on to: name -> value as it is now, before any training.
+
+    Of LoRA's two factors the one that starts at zero, of AdaLoRA's three the singular values: there the change is none.
+    """
+    trained = {name: value for name, value in upper.named_parameters() if value.requires_grad}
+    if any("lora_E" in name for name in trained):
+        trained = {name: value for name, value in trained.items() if "lora_E" in name}
+    return {name: value.detach().clone() for name, value in trained.items() if "lora_A" not in name}
 
 
 def find_linear_names(layer: nn.Module) -> list[str]:
@@ -58,7 +68,7 @@ def _add_lora(
     }
     adapter: LoraConfig
     if config.tuning == "adalora":
-        # Its schedule is set when the number of steps is known: see `training.ranks`.
+        # Its schedule is set when the number of steps is known: see `modeling.ranks`.
         adapter = AdaLoraConfig(init_r=config.rank, target_r=get_final_rank(config), total_step=1, **common)
     else:
         kinds: dict[str, Any] = {"use_rslora": config.tuning == "rslora", "use_dora": config.tuning == "dora"}

@@ -14,12 +14,13 @@ from chain_core.config import SELF_SUPERVISED, Config
 from chain_core.data.schema import Task
 from chain_core.errors import ConfigError
 from chain_core.modeling.model import ChainModel
+from chain_core.training.anchors import Anchor, build_pretrained_anchor
 from chain_core.training.evaluate import Key, choose_score, compute_answers, compute_joint_score, compute_scores
 from chain_core.training.feed import Feed
 from chain_core.training.optimiser import build_optimiser, build_schedule
 from chain_core.training.sampling import group_rows, sample_epoch
 from chain_core.training.stages import Parts, Stage, plan_stages
-from chain_core.training.step import take_step
+from chain_core.training.step import read_loss_weights, take_step
 
 STEP_EVENTS = 1000
 """About how many step events a run makes, however long it is."""
@@ -74,9 +75,14 @@ class _Course:
     parts: Parts
     to_come: list[Stage]
     """This stage and those after it."""
+    anchors: Sequence[Anchor] = ()
+    tuned_steps: int = 0
+    """Of all stages that train the backbone."""
     step: int = 0
     epoch: int = 0
     """Done so far."""
+    tuned: int = 0
+    """Steps done that trained the backbone."""
 
     @property
     def language(self) -> set[str]:
@@ -116,7 +122,11 @@ def train(
     model.to(device)
     random = np.random.default_rng(config.train.seed)
     torch.manual_seed(config.train.seed)
-    course = _Course(model, tasks, device, dtype, should_stop, random, parts, list(stages))
+    course = _Course(
+        model, tasks, device, dtype, should_stop, random, parts, list(stages),
+        anchors=[build_pretrained_anchor(model, config.train.l2_sp, device)] if config.train.l2_sp else [],
+        tuned_steps=sum(stage.steps for stage in stages if "backbone" in stage.config.trains),
+    )  # fmt: skip
     outcomes: list[StageOutcome] = []
     while course.to_come and not (outcomes and outcomes[-1].reason == "stopped"):
         stage = course.to_come[0]
@@ -138,6 +148,7 @@ def _train_stage(stage: Stage, course: _Course) -> Events:
     steps, epochs, first_step, first_epoch = course.steps, course.epochs, course.step, course.epoch
     every = max(1, steps // STEP_EVENTS)
     best = _Best(model, keep=first_epoch > 0)
+    trains_backbone = "backbone" in stage.config.trains
     reason, epoch = "finished", first_epoch
     while epoch < first_epoch + settings.epochs and reason == "finished":
         epoch += 1
@@ -147,14 +158,18 @@ def _train_stage(stage: Stage, course: _Course) -> Events:
                 reason = "stopped"
                 break
             before = time.perf_counter()
-            losses = take_step(model, stage.feed.build_batch(rows), stage.run, optimiser, course.device, course.dtype)
             course.step += 1
+            course.tuned += trains_backbone
+            losses = take_step(
+                model, stage.feed.build_batch(rows), stage.run, optimiser, course.device, course.dtype,
+                anchors=course.anchors, progress=(course.tuned, course.tuned_steps) if trains_backbone else None,
+            )  # fmt: skip
             rate = schedule.get_last_lr()[-1]
             schedule.step()
             if course.step == 1 or course.step % every == 0:
                 done = first_epoch + (course.step - first_step) * settings.epochs / stage.steps
                 progress = {"stage": stage.number, "step": course.step, "steps": steps, "epoch": done}
-                yield _describe_step(progress, losses, rate, len(rows), before)
+                yield _describe_step(model, progress, losses, rate, len(rows), before)
         if reason != "stopped" or not best.kept:
             progress = {"stage": stage.number, "epoch": epoch, "epochs": epochs, "step": course.step}
             yield _finish_epoch(stage, course, best, progress)
@@ -180,6 +195,8 @@ class _Best:
     score: float | None = None
     epoch: int = 0
     validation: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    settled: bool = False
+    """Whether they have the form that the config asks for."""
     _weights: dict[str, torch.Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -191,10 +208,14 @@ class _Best:
         return bool(self._weights)
 
     def offer(self, score: float | None, epoch: int, validation: Mapping[str, Mapping[str, float]]) -> bool:
-        """Keep these weights if they score higher; without a score, the latest are the best."""
-        if self.epoch and score is not None and self.score is not None and score <= self.score:
+        """Keep these weights if they score higher; without a score, the latest are the best.
+
+        Weights that have the form the config asks for come before all that do not have it yet.
+        """
+        settles = self.model.settled and not self.settled
+        if self.epoch and not settles and score is not None and self.score is not None and score <= self.score:
             return False
-        self.score, self.epoch, self.validation = score, epoch, validation
+        self.score, self.epoch, self.validation, self.settled = score, epoch, validation, self.model.settled
         self._copy()
         return True
 
@@ -221,12 +242,15 @@ def _fit_heads(model: ChainModel, feed: Feed, config: Config, stages: Sequence[S
         model.chain.get_head(name, position).fit(config.heads[name], known)
 
 
-def _describe_step(progress: Mapping[str, Any], losses, rate: float, rows: int, before: float) -> dict[str, Any]:
+def _describe_step(
+    model: ChainModel, progress: Mapping[str, Any], losses, rate: float, rows: int, before: float
+) -> dict[str, Any]:
     return {
         "kind": "step",
         **progress,
         "loss": float(losses[("", 0)]),
         "losses": {f"{head}@{depth}": float(loss) for (head, depth), loss in losses.items() if head},
+        **({"weights": read_loss_weights(model)} if model.log_variances is not None else {}),
         "learning_rate": rate,
         "rows_per_second": rows / (time.perf_counter() - before),
     }

@@ -9,26 +9,39 @@ from torch import nn
 
 from chain_core.config import TrainConfig
 from chain_core.modeling.model import ChainModel
+from chain_core.modeling.tuning import is_added
+
+WEIGHTS_RATE = 10.0
+"""Learned loss weights: their learning rate in units of the links'; there are few, and they have far to go."""
 
 
 def build_optimiser(model: ChainModel, config: TrainConfig) -> torch.optim.AdamW:
-    """Four groups: backbone or chain, matrices (decayed) or vectors (not)."""
-    upper = {id(parameter) for parameter in model.upper.parameters()} if model.upper is not None else set()
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-    for parameter in model.parameters():
+    """Groups of parameters by their part and whether they decay: matrices do, vectors and scales do not."""
+    groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            groups.setdefault((id(parameter) in upper, parameter.ndim > 1), []).append(parameter)
+            groups.setdefault((_name_part(name), _decays(name, parameter)), []).append(parameter)
+    rates = {
+        "backbone": config.backbone_learning_rate,
+        "chain": config.learning_rate,
+        "weights": config.learning_rate * WEIGHTS_RATE,
+    }
     return torch.optim.AdamW(
         [
-            {
-                "params": parameters,
-                "lr": config.backbone_learning_rate if of_backbone else config.learning_rate,
-                "weight_decay": config.weight_decay if matrix else 0.0,
-            }
-            for (of_backbone, matrix), parameters in groups.items()
+            {"params": parameters, "lr": rates[part], "weight_decay": config.weight_decay if decays else 0.0}
+            for (part, decays), parameters in groups.items()
         ],
         fused=True,
     )
+
+
+def _name_part(name: str) -> str:
+    return {"upper": "backbone", "log_variances": "weights"}.get(name.partition(".")[0], "chain")
+
+
+def _decays(name: str, parameter: nn.Parameter) -> bool:
+    """Of what a tuning adds only LoRA's factors: IA3's scales rest at 1, prefixes at words."""
+    return parameter.ndim > 1 and (not is_added(name) or "lora_" in name)
 
 
 def compute_rate(config: TrainConfig, step: int, steps: int) -> float:

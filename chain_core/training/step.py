@@ -1,15 +1,32 @@
-"""One update: losses, their weighted sum, its gradient, the optimiser."""
+"""One update: losses, their weighted sum, its gradient, the optimiser; and what a config adds to these.
+
+    total = sum of w_t v_d loss_{t,d}  (+ r_drop x disagreement) (+ pull of the anchors) (+ AdaLoRA's penalty)
+            (+ the same weighted sum again where the inputs are perturbed)
+
+The losses are as precise as float32; the passes run in the run's own precision.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
+
 import torch
+from torch import Tensor, nn
 
 from chain_core.config import Config
 from chain_core.errors import ConfigError
+from chain_core.modeling.backbones import Backbone
 from chain_core.modeling.batch import Batch
 from chain_core.modeling.device import autocast
-from chain_core.modeling.model import ChainModel
+from chain_core.modeling.model import ChainModel, name_weight
+from chain_core.modeling.ranks import compute_orthogonality
+from chain_core.training.agreement import compute_disagreement
+from chain_core.training.anchors import Anchor, compute_pull
 from chain_core.training.evaluate import Key
+from chain_core.training.perturb import build_shifts, find_worst_shifts
+
+Losses = dict[Key, Tensor]
 
 
 def take_step(
@@ -19,31 +36,97 @@ def take_step(
     optimiser: torch.optim.Optimizer,
     device: torch.device,
     dtype: torch.dtype,
-) -> dict[Key, torch.Tensor]:
-    """One update; returns each head's loss at each depth, and their weighted sum under ("", 0)."""
-    batch = batch.to(device)
-    with autocast(device, dtype):
-        logits = model(batch)
-    losses = {
-        key: model.chain.get_head(*key).compute_loss(values, batch.labels[key[0]], batch)
-        for key, values in logits.items()
-    }
-    total = compute_total(losses, config)
+    *,
+    anchors: Sequence[Anchor] = (),
+    progress: tuple[int, int] | None = None,
+) -> Losses:
+    """One update; returns each head's loss at each depth, and under ("", 0) the total of the unperturbed passes.
+
+    `progress`: this step's number, from 1, and how many there will be in which the backbone trains.
+    Raises ConfigError where the loss is no finite number any more.
+    """
+    batch, settings = batch.to(device), config.train
+    shifts = build_shifts(model, batch) if settings.adversarial else None
+    outputs = [_run(model, batch, device, dtype, shifts) for _ in range(2 if settings.r_drop else 1)]
+    passes = [compute_losses(model, logits, batch) for logits in outputs]
+    losses = {key: torch.stack([one[key] for one in passes]).mean(0) for key in passes[0]}
+    total = compute_total(losses, config, model.log_variances)
+    if settings.r_drop:
+        total = total + settings.r_drop * _disagree(model, outputs, batch, config)
+    if anchors:
+        total = total + compute_pull(model, anchors)
+    pruned = _find_pruned(model)
+    if pruned is not None:
+        total = total + compute_orthogonality(pruned)
     if not torch.isfinite(total):
-        raise ConfigError("loss_not_finite", path="train.learning_rate", given=config.train.learning_rate)
+        raise ConfigError("loss_not_finite", path="train.learning_rate", given=settings.learning_rate)
     optimiser.zero_grad(set_to_none=True)
     total.backward()
-    if config.train.clip is not None:
-        torch.nn.utils.clip_grad_norm_((p for p in model.parameters() if p.requires_grad), config.train.clip)
+    if shifts is not None:
+        worst = find_worst_shifts(shifts, batch.mask, settings.adversarial)
+        logits = _run(model, batch, device, dtype, worst)
+        compute_total(compute_losses(model, logits, batch), config, model.log_variances).backward()
+    if settings.clip is not None:
+        torch.nn.utils.clip_grad_norm_((p for p in model.parameters() if p.requires_grad), settings.clip)
     optimiser.step()
+    if pruned is not None and pruned.ranks is not None and progress is not None:
+        pruned.ranks.follow(pruned, *progress)
     return {**{key: loss.detach() for key, loss in losses.items()}, ("", 0): total.detach()}
 
 
-def compute_total(losses: dict[Key, torch.Tensor], config: Config) -> torch.Tensor:
-    """sum over tasks t of w_t * sum over depths d of v_d * loss_{t,d}."""
+def compute_losses(model: ChainModel, logits: Mapping[Key, Tensor], batch: Batch) -> Losses:
+    """Each head's loss at each depth."""
+    return {
+        key: model.chain.get_head(*key).compute_loss(values, batch.labels[key[0]], batch)
+        for key, values in logits.items()
+    }
+
+
+def compute_total(losses: Losses, config: Config, log_variances: nn.ParameterDict | None = None) -> Tensor:
+    """sum over tasks t of w_t * sum over depths d of v_d * loss_{t,d}.
+
+    With learned s = log(sigma^2) each loss is exp(-s) loss + s / 2, for regression exp(-s) loss / 2 + s / 2 (Kendall
+    et al. 2018, arXiv 1705.07115); a loss of 0, which is that of a batch without labels, says nothing about s.
+    """
     assert config.heads is not None
-    terms = [
-        config.heads[head].weight * config.get_depth_weights(head)[depth] * loss
-        for (head, depth), loss in losses.items()
-    ]
+    terms = []
+    for (head, depth), loss in losses.items():
+        weight = config.heads[head].weight * config.get_depth_weights(head)[depth]
+        if log_variances is not None and float(loss.detach()):
+            variance = log_variances[name_weight(head, depth)]
+            share = 0.5 if config.heads[head].kind == "regression" else 1.0
+            loss = share * (-variance).exp() * loss + variance / 2
+        terms.append(weight * loss)
     return torch.stack(terms).sum()
+
+
+def read_loss_weights(model: ChainModel) -> dict[str, float]:
+    """`head@depth` -> the factor exp(-s) that its loss is multiplied by now; empty where weights are fixed."""
+    learned = model.log_variances
+    if learned is None:
+        return {}
+    return {f"{head}@{depth}": math.exp(-float(learned[name_weight(head, depth)])) for head, depth in model.chain.keys}
+
+
+def _run(model: ChainModel, batch: Batch, device: torch.device, dtype: torch.dtype, shifts) -> dict[Key, Tensor]:
+    with autocast(device, dtype):
+        return model(batch, shifts)
+
+
+def _disagree(model: ChainModel, outputs: Sequence[Mapping[Key, Tensor]], batch: Batch, config: Config) -> Tensor:
+    """The heads' disagreement between two passes, weighted as their losses are."""
+    assert config.heads is not None
+    total = torch.zeros((), device=batch.mask.device)
+    for head, depth in outputs[0]:
+        weight = config.heads[head].weight * config.get_depth_weights(head)[depth]
+        kind = model.chain.get_head(head, depth).task.kind
+        gap = compute_disagreement(kind, outputs[0][head, depth], outputs[1][head, depth], batch)
+        total = total if gap is None else total + weight * gap
+    return total
+
+
+def _find_pruned(model: ChainModel) -> Backbone | None:
+    """The half whose ranks AdaLoRA prunes, while its factors train."""
+    if model.upper is None or model.upper.ranks is None:
+        return None
+    return model.upper if any(parameter.requires_grad for parameter in model.upper.parameters()) else None
