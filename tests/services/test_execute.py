@@ -10,10 +10,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from safetensors.torch import load_file
 
 from chain_core.cli import main
-from chain_core.config import load_yaml, resolve_config
+from chain_core.config import TUNINGS, load_yaml, resolve_config
 from chain_core.errors import RunError
+from chain_core.modeling.tuning import is_added
 from chain_core.reports.predictions import load_predictions
 from chain_core.services.execute import execute_run
 from chain_core.services.predictor import load_predictor
@@ -110,12 +112,29 @@ def test_predictor_splits_plain_text(folder, backbone):
     assert len(answer["heads"]["slots"]["2"]["tags"]) == 4
 
 
-@pytest.mark.parametrize("tuning", ["lora", "full"])
+@pytest.mark.parametrize("tuning", [tuning for tuning in TUNINGS if tuning != "frozen"])
 def test_tuned_bundles_come_back(folder, backbone, tuning):
-    execute(folder, backbone, backbone={"name": str(backbone), "tuning": tuning, "layers": 2}, train={"epochs": 2})
+    settings = {"epochs": 2, "backbone_learning_rate": 0.01, "precision": "fp32"}
+    report, _ = execute(
+        folder, backbone, backbone={"name": str(backbone), "tuning": tuning, "layers": 2}, train=settings
+    )
+    kept = load_file(folder / "run" / "model" / "chain.safetensors")
+    assert sum(value.numel() for value in kept.values()) >= report["parameters"]["trainable"]
+    if tuning not in ("full", "norm"):
+        assert all(is_added(name) for name in kept if name.startswith("upper."))
     saved = load_predictions(folder / "run" / "predictions" / "test.parquet")
     answers = list(load_predictor(folder / "run").predict([{"tokens": t} for t in saved.table["tokens"].to_pylist()]))
     assert [answer["heads"]["intent"]["2"]["label"] for answer in answers] == saved.get_predicted("intent", 2)
+    confidences = [answer["heads"]["intent"]["2"]["confidence"] for answer in answers]
+    np.testing.assert_allclose(confidences, saved.get_confidence("intent", 2), atol=5e-3)
+
+
+def test_learned_loss_weights_are_told_and_kept(folder, backbone):
+    _, events = execute(folder, backbone, train={"epochs": 2, "loss_weights": "uncertainty"})
+    steps = [event for event in events if event["kind"] == "step"]
+    assert set(steps[0]["weights"]) == {"intent@1", "intent@2", "slots@2", "score@2"}
+    assert steps[0]["weights"] != steps[-1]["weights"]
+    load_predictor(folder / "run")
 
 
 def test_heads_and_input_are_inferred(folder, backbone):
