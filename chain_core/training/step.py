@@ -105,7 +105,7 @@ def read_loss_weights(model: ChainModel) -> dict[str, float]:
     learned = model.log_variances
     if learned is None:
         return {}
-    return {f"{head}@{depth}": math.exp(-float(learned[name_weight(head, depth)])) for head, depth in model.chain.keys}
+    return {f"{head}@{depth}": math.exp(-learned[name_weight(head, depth)].item()) for head, depth in model.chain.keys}
 
 
 def _run(model: ChainModel, batch: Batch, device: torch.device, dtype: torch.dtype, shifts) -> dict[Key, Tensor]:
