@@ -53,6 +53,8 @@ class ChainModel(nn.Module):
                 {name_weight(*key): nn.Parameter(torch.zeros(())) for key in self.chain.keys}
             )
 
+        self._tuned = frozenset(name for name, value in self.named_parameters() if value.requires_grad)
+
     @property
     def settled(self) -> bool:
         """Whether these weights have the form that the config asks for: not while AdaLoRA still prunes its ranks."""
@@ -85,11 +87,10 @@ class ChainModel(nn.Module):
 
     def get_saved(self) -> dict[str, Tensor]:
         """What a bundle must keep: everything but the backbone's untouched weights."""
-        kept = {name for name, parameter in self.named_parameters() if parameter.requires_grad}
         return {
             name: value
             for name, value in self.state_dict().items()
-            if name in kept or not name.startswith(("upper.", "borrowed."))
+            if name in self._tuned or not name.startswith(("upper.", "borrowed."))
         }
 
 
