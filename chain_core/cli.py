@@ -55,6 +55,11 @@ def build_parser() -> argparse.ArgumentParser:
     predict.add_argument("file", nargs="?", default="-", metavar="FILE | -")
     predict.add_argument("--format", choices=("jsonl", "csv"), default="jsonl")
     predict.set_defaults(action=run_predict)
+
+    cache = commands.add_parser("cache", help="list what is cached, clear it, set its limit")
+    cache.add_argument("--clear", action="store_true", help="remove all that no run has open")
+    cache.add_argument("--limit", type=float, metavar="GB", help="set the limit, in GB")
+    cache.set_defaults(action=run_cache)
     return parser
 
 
@@ -100,6 +105,28 @@ def run_predict(options: argparse.Namespace) -> None:
         return
     for answer in predictor.predict(rows):
         print(json.dumps(answer, ensure_ascii=False))
+
+
+def run_cache(options: argparse.Namespace) -> None:
+    from chain_core.services.cache import clear_items, list_items, load_limit, set_limit
+
+    if options.limit is not None:
+        if not 0 <= options.limit < float("inf"):
+            raise ConfigError("cache_limit", path="--limit", given=options.limit)
+        set_limit(int(options.limit * 1e9))
+    if options.clear:
+        clear_items(list_items())
+    items = list_items()
+    entries = [
+        {
+            **{name: getattr(item, name) for name in ("kind", "backbone", "data", "rows", "layers", "bytes")},
+            "in_use": item.held,
+            "folder": str(item.folder),
+        }
+        for item in items
+    ]
+    total = {"bytes": sum(item.bytes for item in items), "limit": load_limit()}
+    print(json.dumps({**total, "entries": entries}, indent=1))
 
 
 def _read_lines(stream: Any, predictor: Any) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from chain_core.reports.metrics import compute_report
 from chain_core.reports.predictions import HeadInfo, Predictions, build_predictions, save_predictions
 from chain_core.services.complete import complete_config
 from chain_core.storage.disk import is_full
+from chain_core.storage.entries import make_room
 from chain_core.training.assemble import Emit, Material, Stopped, build_feed
 from chain_core.training.evaluate import Answers, compute_answers
 from chain_core.training.feed import Feed
@@ -69,6 +71,9 @@ def execute_run(
             raise
         except torch.OutOfMemoryError as error:
             raise ResourceError("device_memory", batch_size=config.train.batch_size) from error
+        finally:
+            with suppress(OSError):
+                make_room()  # the run's own entries are free again, and count as the last used
 
 
 def _execute(config: Config, out: Path, folder: Path, tell: Emit, should_stop: Callable[[], bool], started: float):

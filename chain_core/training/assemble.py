@@ -12,6 +12,7 @@ import pyarrow as pa
 import torch
 
 from chain_core.config import Config
+from chain_core.data.cells import build_note
 from chain_core.data.encode import Encoded
 from chain_core.data.encoded_files import load_encoded
 from chain_core.data.labels import read_gold
@@ -22,11 +23,13 @@ from chain_core.modeling.features import compute_cache_key, compute_features
 from chain_core.modeling.model import ChainModel, load_lower
 from chain_core.modeling.reads import needs_positions
 from chain_core.paths import get_folder
+from chain_core.storage.entries import load_limit
 from chain_core.training.feed import Feed, encode_all_labels
 
 Emit = Callable[[dict[str, Any]], None]
 EVERY_SECONDS = 0.2
 """At most so often a progress event."""
+GIGABYTE = 1e9
 
 
 class Stopped(Exception):
@@ -60,7 +63,7 @@ def build_feed(
     progress = _watch(tell, should_stop)
     encoded = _encode(material, tell, progress)
     pooled = not needs_positions(config)
-    hidden = _read_hidden(material, model, encoded, device, dtype, pooled, progress)
+    hidden = _read_hidden(material, model, encoded, device, dtype, pooled, tell, progress)
     gold = {task.name: read_gold(material.table, task) for task in material.tasks}
     return Feed(encoded, hidden, pooled, gold, encode_all_labels(gold, material.tasks), material.splits)
 
@@ -83,10 +86,10 @@ def _encode(material: Material, tell: Emit, progress: Callable[[int, int], None]
     return encoded
 
 
-def _read_hidden(material, model, encoded, device, dtype, pooled, progress) -> dict[int, np.ndarray]:
+def _read_hidden(material, model, encoded, device, dtype, pooled, tell, progress) -> dict[int, np.ndarray]:
     """Layer -> states of the frozen half, as the model needs them."""
     facts = material.facts
-    return compute_features(
+    hidden = compute_features(
         lambda: load_lower(facts, model.base),
         encoded,
         model.cached_layers,
@@ -97,6 +100,10 @@ def _read_hidden(material, model, encoded, device, dtype, pooled, progress) -> d
         meta={**_describe(material), "precision": str(dtype).removeprefix("torch.")},
         progress=progress,
     )
+    needed, limit = sum(states.nbytes for states in hidden.values()), load_limit()
+    if needed > limit:
+        tell({"kind": "note", **build_note("cache_over_limit", needed=needed / GIGABYTE, limit=limit / GIGABYTE)})
+    return hidden
 
 
 def _describe(material: Material) -> dict[str, Any]:

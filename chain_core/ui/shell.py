@@ -12,7 +12,7 @@ from chain_core.paths import PROJECT
 from chain_core.ui.backend import get_supervisor
 from chain_core.ui.language import get_language, show_language_switch, t
 
-PAGES = ("home", "data", "chain", "runs", "report", "predict")
+PAGES = ("home", "data", "chain", "runs", "report", "predict", "cache")
 ICONS = {
     "home": ":material/home:",
     "data": ":material/table:",
@@ -20,6 +20,7 @@ ICONS = {
     "runs": ":material/monitoring:",
     "report": ":material/analytics:",
     "predict": ":material/chat:",
+    "cache": ":material/database:",
 }
 STYLE = PROJECT / "assets" / "styles" / "workbench.css"
 

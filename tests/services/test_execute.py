@@ -19,6 +19,7 @@ from chain_core.modeling.tuning import is_added
 from chain_core.reports.predictions import load_predictions
 from chain_core.services.execute import execute_run
 from chain_core.services.predictor import load_predictor
+from chain_core.storage.entries import list_entries, save_limit
 from tests.tiny import build_commands, write_rows
 
 HEADS = {
@@ -228,3 +229,37 @@ def test_missing_config_and_model(folder, capsys):
     assert main(["predict", str(folder)]) == 2
     assert main(["evaluate", str(folder), str(folder / "test.jsonl")]) == 2
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_command_line_lists_and_clears_what_is_cached(folder, backbone, capsys):
+    execute(folder, backbone)
+    assert main(["cache"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert sorted(entry["kind"] for entry in listed["entries"]) == ["rows", "states"]
+    assert {entry["backbone"] for entry in listed["entries"]} == {"bert"}
+    assert all(entry["rows"] == 150 and not entry["in_use"] for entry in listed["entries"])
+    assert main(["cache", "--limit", "1.5"]) == 0
+    assert json.loads(capsys.readouterr().out)["limit"] == 1_500_000_000
+    assert main(["cache", "--clear"]) == 0
+    assert json.loads(capsys.readouterr().out)["entries"] == []
+    assert main(["cache", "--limit", "-1"]) == 2
+
+
+def test_the_limit_holds_after_a_run_which_is_told(folder, backbone):
+    save_limit(100)
+    _, events = execute(folder, backbone)
+    notes = {event["code"]: event["params"] for event in events if event["kind"] == "note"}
+    assert notes["cache_over_limit"]["needed"] > notes["cache_over_limit"]["limit"]
+    assert list_entries() == []
+
+
+def test_a_second_run_neither_tokenises_nor_runs_the_backbone(folder, backbone, monkeypatch):
+    first, _ = execute(folder, backbone)
+
+    def refuse(*args, **options):
+        raise AssertionError("computed again")
+
+    monkeypatch.setattr("chain_core.data.encoded_files.encode_chunks", refuse)
+    monkeypatch.setattr("chain_core.training.assemble.load_lower", refuse)
+    second, _ = execute(folder, backbone, name="again")
+    assert first["test"] == second["test"]
