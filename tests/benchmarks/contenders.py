@@ -1,0 +1,274 @@
+"""Who takes part in what: every contender of every experiment, as one table of settings each.
+
+A chain's settings are the part of its YAML file in which it differs; `every_head` and `tagging_heads` in them go over
+each head's own. A peer's are those of `run_trainer`. Its settings were chosen on validation rows only (`tune`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from chain_core.config import merge
+from tests.benchmarks.jobs import Job
+from tests.benchmarks.rows import DATA
+
+Settings = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One line of a table."""
+
+    name: str
+    title: str
+    runner: str = "chain"
+    settings: Settings = field(default_factory=dict)
+    each: bool = False
+    """A run of its own for each task, instead of one for all."""
+    tasks: tuple[str, ...] = ()
+    """Only these heads; none: all."""
+    base: str = ""
+    """The contender that it is compared with."""
+    axis: str = ""
+    """What it varies."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One command that runs contenders."""
+
+    name: str
+    title: str
+    data: tuple[str, ...]
+    build: Callable[[int], list[Contender]]
+    """The backbone's number of layers -> its contenders."""
+    own_cache: bool = False
+
+
+_TRAIN_FULL = {"epochs": 8, "batch_size": 32, "learning_rate": 1e-3, "backbone_learning_rate": 2e-4}
+_CAREFUL = {"tuning": "lora", "epochs": 8, "batch_size": 32, "learning_rate": 1e-3}
+_TEXTBOOK = {
+    "tuning": "lora", "epochs": 8, "batch_size": 16, "learning_rate": 1e-3, "bf16": False, "pad": 128, "grouped": False,
+    "cap_seconds": 120.0,
+}  # fmt: skip
+
+
+def build_race(layers: int) -> list[Contender]:
+    every = {"depth": layers + 1, "taps": list(range(layers + 1))}
+    top = {"tuning": "full", "layers": min(2, layers)}
+    return [
+        Contender("fast", "chain, preset fast", settings={"preset": "fast"}),
+        Contender("fast-5", "chain, preset fast, 5 epochs", settings={"preset": "fast", "train": {"epochs": 5}}),
+        Contender("lora-joint", "LoRA, joint", "trainer", _CAREFUL),
+        Contender("balanced", "chain, preset balanced", settings={"preset": "balanced"}),
+        Contender("linear", "logistic regression on frozen vectors", "linear"),
+        Contender("top-2", "chain, 3 links, top 2 layers in full",
+                  settings={"backbone": top, "chain": {"depth": 3}, "train": _TRAIN_FULL}),
+        Contender("lora-each", "LoRA, a run a task", "trainer", _CAREFUL, each=True),
+        Contender("thorough", "chain, preset thorough", settings={"preset": "thorough"}),
+        Contender("full-joint", "full fine-tuning, joint", "trainer",
+                  {"tuning": "full", "epochs": 8, "batch_size": 32, "learning_rate": 2e-4, "head_learning_rate": 1e-3}),
+        Contender("full-links", "chain, a link for every layer, all layers in full",
+                  settings={"backbone": {"tuning": "full"}, "chain": every, "train": _TRAIN_FULL}),
+        Contender("textbook", "textbook LoRA, a run a task", "trainer", _TEXTBOOK, each=True),
+    ]  # fmt: skip
+
+
+FROZEN: Settings = {
+    "preset": "fast",
+    "chain": {"depth": 3, "width": 256, "links": {"kind": "attention"}},
+    "train": {"epochs": 10},
+}
+
+
+def build_depths(layers: int) -> list[Contender]:
+    top = {"backbone": {"tuning": "full", "layers": min(2, layers)}, "train": _TRAIN_FULL}
+    return [
+        Contender(f"{name}-{depth}", f"{title}, depth {depth}",
+                  settings=merge(merge(FROZEN, over), {"chain": {"depth": depth}}),
+                  base=f"{name}-0" if depth else "", axis=title)
+        for name, title, over in (("frozen", "frozen backbone", {}), ("top", "top 2 layers tuned in full", top))
+        for depth in range(7)
+    ]  # fmt: skip
+
+
+def build_heads(layers: int) -> list[Contender]:
+    names = tuple(DATA["atis6"].heads)
+    joint = [
+        Contender(f"heads-{count}", f"{count} heads" if count > 1 else "1 head", settings=FROZEN,
+                  tasks=names[:count], axis="together")
+        for count in range(1, len(names) + 1)
+    ]  # fmt: skip
+    return [*joint, Contender("alone", "a run a head", settings=FROZEN, each=True, base="heads-6", axis="alone")]
+
+
+def build_ablations(layers: int) -> list[Contender]:
+    """Each changes one thing of `base`, or, where it says so, of another contender."""
+    last = layers
+    links = {
+        "kinds": [
+            (kind, f"{kind} links", {"links": {"kind": kind}}) for kind in ("linear", "bottleneck", "conv", "backbone")
+        ],
+        "density": [
+            *[(f"density-{share}", f"density {share}", {"links": {"density": share}}) for share in (0.5, 0.25, 0.125)],
+            *[(course, f"densities {course}", {"densities": course}) for course in ("growing", "shrinking")],
+        ],
+        "budget": [
+            (f"budget-{course}", f"500,000 parameters, {course}", {"budget": "500k", "densities": course})
+            for course in ("constant", "growing", "shrinking")
+        ],
+        "width": [(f"width-{width}", f"width {width}", {"width": width}) for width in (128, 384)],
+        "taps": [
+            ("taps-last", "every link taps the last layer", {"taps": [last] * 3}),
+            ("taps-top", "taps the top three layers", {"taps": [max(last - 2, 0), max(last - 1, 0), last]}),
+            ("taps-low", "taps from the embeddings on", {"taps": [0, last // 2, last]}),
+        ],
+        "init": [
+            ("init-random", "random init", {"links": {"init": "random"}}),
+            ("init-backbone", "backbone links, random init", {"links": {"kind": "backbone", "init": "random"}}),
+            ("init-copied", "backbone links, the layers' weights", {"links": {"kind": "backbone", "init": "backbone"}}),
+        ],
+        "tie": [
+            ("tie-first", "all links tied to the first", {"links": {"tie": 1}}),
+            ("tie-backbone", "links are the tapped layers", {"links": {"kind": "backbone", "tie": "backbone"}}),
+        ],
+        "detach": [("detach", "gradients stop at each link", {"links": {"detach": True}})],
+        "lexical": [("lexical-off", "no lexical tap", {"lexical": "off"})],
+    }  # fmt: skip
+    contenders = [Contender("base", "3 attention links, frozen backbone", settings=FROZEN, axis="base")]
+    contenders += [
+        Contender(name, title, settings=merge(FROZEN, {"chain": over}), base="base", axis=axis)
+        for axis, rows in links.items()
+        for name, title, over in rows
+    ]
+    contenders += [
+        Contender(f"depth-{depth}", f"depth {depth}", settings=merge(FROZEN, {"chain": {"depth": depth}}),
+                  base="base", axis="depth")
+        for depth in (0, 1, 2, 6)
+    ]  # fmt: skip
+    whole = {
+        "heads": [
+            ("heads-supervised", "heads at every depth", {"every_head": {"depths": [1, 2, 3]}}),
+            ("heads-both", "heads at 0 and last", {"every_head": {"depths": [0, "last"]}}),
+            ("heads-shared", "one head for every depth", {"every_head": {"depths": [1, 2, 3], "share": True}}),
+            ("heads-mixture", "a learned mixture of depths", {"every_head": {"depths": [1, 2, 3], "mixture": True}}),
+            ("crf", "CRF", {"tagging_heads": {"crf": True}}),
+        ],
+        "losses": [
+            ("uncertainty", "loss weights from uncertainty", {"train": {"loss_weights": "uncertainty"}}),
+            ("smoothing", "label smoothing 0.05", {"every_head": {"label_smoothing": 0.05}}),
+            ("focal", "focal loss, exponent 2", {"every_head": {"focal": 2.0}}),
+            ("r-drop", "R-Drop 1", {"train": {"r_drop": 1.0}}),
+            ("adversarial", "perturbed inputs, 0.5", {"train": {"adversarial": 0.5}}),
+        ],
+        "augmentation": [("augment", "two changed copies of each row", {"augment": {"copies": 2}})],
+        "stages": [
+            ("growing", "grows from 1 to 3 links",
+             {"stages": [{"depth": 1, "epochs": 3}, {"depth": 2, "epochs": 3}, {"depth": 3, "epochs": 4}]}),
+            ("heads-first", "heads alone for 2 epochs first",
+             {"stages": [{"trains": ["heads"], "epochs": 2}, {"epochs": 8}]}),
+            ("pretraining", "masked words for 3 epochs first",
+             {"stages": [{"objective": "masked_lm", "epochs": 3}, {"epochs": 10}]}),
+        ],
+    }  # fmt: skip
+    contenders += [
+        Contender(name, title, settings=merge(FROZEN, over), base="base", axis=axis)
+        for axis, rows in whole.items()
+        for name, title, over in rows
+    ]
+    contenders.append(Contender("single", "a run a task", settings=FROZEN, each=True, base="base", axis="joint"))
+    tuned = merge(FROZEN, {"backbone": {"layers": min(2, layers)}, "train": {"epochs": 8, "batch_size": 32}})
+    rates = {
+        "full": 2e-4,
+        "lora": 1e-3,
+        "rslora": 5e-4,
+        "dora": 1e-3,
+        "adalora": 2e-3,
+        "ia3": 2e-3,
+        "prefix": 2e-3,
+        "norm": 1e-3,
+    }
+    contenders += [
+        Contender(f"tuning-{name}", f"{name} in the top 2 layers",
+                  settings=merge(tuned, {"backbone": {"tuning": name}, "train": {"backbone_learning_rate": rate}}),
+                  base="base", axis="tuning")
+        for name, rate in rates.items()
+    ]  # fmt: skip
+    every = {"depth": layers + 1, "taps": list(range(layers + 1))}
+    full = merge(FROZEN, {"backbone": {"tuning": "full"}, "train": _TRAIN_FULL})
+    contenders += [
+        Contender("full-0", "all layers in full, no link", settings=merge(full, {"chain": {"depth": 0}}), axis="tuned"),
+        Contender("full-3", "all layers in full, 3 links", settings=full, base="full-0", axis="tuned"),
+        Contender("full-every", "all layers in full, a link for every layer",
+                  settings=merge(full, {"chain": every}), base="full-0", axis="tuned"),
+    ]  # fmt: skip
+    return contenders
+
+
+def build_tune(layers: int) -> list[Contender]:
+    """The peers' settings that a careful user would try: compared on validation."""
+    careful = [
+        Contender(f"lora-{rate:g}", f"LoRA, rate {rate:g}", "trainer", {**_CAREFUL, "learning_rate": rate}, axis="LoRA")
+        for rate in (3e-4, 1e-3, 2e-3)
+    ]
+    careful.append(Contender("lora-eager", "LoRA, rate 0.001, plain attention", "trainer",
+                             {**_CAREFUL, "attention": "eager"}, axis="LoRA"))  # fmt: skip
+    full = {"tuning": "full", "epochs": 8, "batch_size": 32, "head_learning_rate": 1e-3}
+    return careful + [
+        Contender(f"full-{rate:g}", f"full, rate {rate:g}", "trainer", {**full, "learning_rate": rate}, axis="full")
+        for rate in (5e-5, 2e-4, 5e-4)
+    ]
+
+
+EXPERIMENTS: dict[str, Experiment] = {
+    experiment.name: experiment
+    for experiment in (
+        Experiment("race", "The race: chains and their peers", ("atis", "wnut17", "bbc"), build_race, own_cache=True),
+        Experiment("depths", "Depths 0 to 6", ("atis", "wnut17"), build_depths),
+        Experiment("heads", "One to six heads", ("atis6",), build_heads),
+        Experiment("ablate", "Ablations", ("atis", "wnut17"), build_ablations),
+        Experiment("tune", "The peers' settings, chosen on validation", ("atis",), build_tune, own_cache=True),
+    )
+}
+
+
+def build_jobs(
+    experiment: Experiment,
+    layers: int,
+    *,
+    data: list[str] | None = None,
+    seeds: list[int],
+    only: list[str] | None = None,
+    uncapped: bool = False,
+    **common: Any,
+) -> list[Job]:
+    """Every job of an experiment; `common` goes into each."""
+    jobs = []
+    for name in data or experiment.data:
+        for contender in experiment.build(layers):
+            if not only or contender.name in only:
+                for part, tasks in _split(contender, name):
+                    settings = {k: v for k, v in contender.settings.items() if not (uncapped and k == "cap_seconds")}
+                    jobs += [
+                        Job(experiment.name, name, part, seed, contender.runner, settings, tasks,
+                            own_cache=experiment.own_cache, **common)
+                        for seed in seeds
+                    ]  # fmt: skip
+    return jobs
+
+
+def _split(contender: Contender, data: str) -> list[tuple[str, tuple[str, ...]]]:
+    """A contender's runs on one data set: (name, heads). None where it cannot take part or would be another's twin."""
+    heads = DATA[data].heads
+    if contender.runner == "linear":
+        able = tuple(head for head, config in heads.items() if config["kind"] == "classification")
+        return [(contender.name, able)] if able else []
+    if contender.runner == "trainer" and not DATA[data].peers:
+        return []
+    if not contender.each:
+        return [(contender.name, contender.tasks)]
+    if len(heads) == 1:
+        return [] if contender.name != "textbook" else [(f"{contender.name}.{head}", (head,)) for head in heads]
+    return [(f"{contender.name}.{head}", (head,)) for head in heads]
