@@ -19,11 +19,10 @@ from chain_core.ui.language import t
 _MODES = "chain_source_modes"
 
 
-def source(label: str, path: Path, *, help: str | None = None) -> None:
-    """A stored data set, or the path of a file or folder."""
+def source(label: str, path: Path, *, help: str | None = None, off: str | None = None) -> None:
+    """A stored data set, or the path of a file or folder; with `off`, which an empty field shows, none."""
     known = list_sources(str(get_home()))
-    pick(label, path, list(known), name=lambda value: known.get(value, str(value)), help=help,
-         off="chain.source_choose", free=True)  # fmt: skip
+    pick(label, path, list(known), name=lambda value: known.get(value, str(value)), help=help, off=off, free=True)
 
 
 @st.cache_data(ttl=2, show_spinner=False)
@@ -95,8 +94,7 @@ def densities(label: str, path: Path, *, help: str | None = None) -> None:
 def line_pair(label: str, path: Path, *, help: str | None = None) -> None:
     """Two lines of text, one below the other; both empty stand for null."""
     for number in range(2):
-        side = "chain.there" if number == 0 else "chain.back"
-        _half(f"{t(label)}: {t(side)}", path, number, help)
+        _half(t(f"{label}_there") if number == 0 else t(f"{label}_back"), path, number, help)
 
 
 def _half(name: str, path: Path, number: int, help: str | None) -> None:

@@ -42,7 +42,7 @@ def find_columns(name: Any, inspection: Inspection) -> tuple[str, ...]:
 def _show_also(inspection: Inspection) -> None:
     also = (get_draft() or {}).get("also")
     also = also if isinstance(also, Mapping) else {}
-    with fold("chain.also", count=len(also), wrong=_is_wrong(inspection, "also")):
+    with fold("chain.also", mark=str(len(also) or ""), wrong=_is_wrong(inspection, "also")):
         for number, name in enumerate(also):
             with st.container(border=True):
                 _show_set(name, number, inspection)

@@ -10,17 +10,22 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from html import escape
 
-from chain_core.config import Config
+from chain_core.config import Config, LinkConfig
 from chain_core.modeling.plan import Part, Plan
+from chain_core.ui.chain_marks import draw_box, draw_curve, draw_line, draw_text, format_count, format_share, shorten
 
 Translate = Callable[..., str]
 
-WIDTH = 560
-HEADER = 66
-LAYERS_X, LAYERS_WIDTH = 4, 104
-LINKS_X, LINKS_WIDTH = 170, 142
-HEADS_X, HEADS_WIDTH = 362, 194
+WIDTH = 524
+HEADER = 82
+LAYERS_X, LAYERS_WIDTH = 4, 94
+LINKS_X, LINKS_WIDTH = 146, 142
+HEADS_X, HEADS_WIDTH = 328, 192
 LINK_HEIGHT, HEAD_HEIGHT, LEXICAL_HEIGHT, GAP = 48, 42, 34, 8
+SHAPES = {
+    "tagging": "B × W × ", "span": "B × T × ", "masked_lm": "B × T × ", "causal_lm": "B × T × ",
+}  # fmt: skip
+"""What a head gives, but for its classes: one a row unless said here. W: words."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,7 @@ def build_drawing(config: Config, plan: Plan, translate: Translate) -> str:
         *_draw_links(config, plan, rows, translate),
         *_draw_heads(config, plan, rows, layers, translate),
         *(_draw_lexical(lexical, rows, translate) if lexical else ()),
-        *_draw_legend(bottom + 24, translate),
+        *_draw_legend(config, bottom + 24, translate),
     ]
     label = escape(translate("chain.drawing_label", depth=config.chain.depth), quote=True)
     return (
@@ -62,25 +67,10 @@ def build_drawing(config: Config, plan: Plan, translate: Translate) -> str:
     )
 
 
-def format_count(count: float) -> str:
-    """12,345 -> 12.3K; at most three digits."""
-    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "K")):
-        if count >= 0.9995 * size:
-            value = count / size
-            return (
-                f"{value:.2f}{unit}"
-                if value < 9.995
-                else f"{value:.1f}{unit}"
-                if value < 99.95
-                else f"{value:.0f}{unit}"
-            )
-    return f"{count:.0f}"
-
-
 def _place_rows(config: Config, plan: Plan, top: float) -> list[_Row]:
-    heads = [part for part in plan.parts if part.kind == "head"]
+    heads = _list_heads(config, plan)
     positions = list(range(1, config.chain.depth + 1))
-    if not positions or any(head.position == 0 for head in heads):
+    if not positions or any(0 in config.get_depths(head.name) for head in heads):
         positions.append(0)
     by_position = {p: tuple(head for head in heads if head.position == p) for p in positions}
     heights = {
@@ -98,6 +88,17 @@ def _place_rows(config: Config, plan: Plan, top: float) -> list[_Row]:
     return rows
 
 
+def _list_heads(config: Config, plan: Plan) -> list[Part]:
+    """The heads' boxes: one at each depth, but one in all, at its deepest, for a head that mixes its depths."""
+    assert config.heads is not None
+    parts = [part for part in plan.parts if part.kind == "head"]
+    return [
+        part
+        for part in parts
+        if not config.heads[part.name].mixture or part.position == config.get_depths(part.name)[-1]
+    ]
+
+
 def _place_layers(count: int, top: float, last: float) -> list[tuple[float, float]]:
     """(top, height) of layer 0 … count; the last one's middle lies at `last`, beside the last row."""
     step = (last - top) / (count + 0.5)
@@ -110,18 +111,18 @@ def _draw_titles(config: Config, plan: Plan, translate: Translate) -> Iterator[s
     tokens = "1" if plan.pooled else "T"
     trainable = sum(part.trainable for part in plan.parts if part.kind == "backbone")
     parameters = sum(part.parameters for part in plan.parts if part.kind == "backbone")
-    yield _text(LAYERS_X, 16, _shorten(config.backbone.name, 22), "cd-title")
-    line = f"{translate(f'chain.tuning_{config.backbone.tuning}')} · {_count(trainable, parameters)}"
-    yield _text(LAYERS_X, 34, line, "cd-small")
-    yield _text(LAYERS_X, 50, f"B × {tokens} × {plan.hidden_size}", "cd-shape")
+    yield draw_text(LAYERS_X, 16, shorten(config.backbone.name, 17), "cd-title")
+    yield draw_text(LAYERS_X, 34, translate(f"chain.tuning_{config.backbone.tuning}"), "cd-small")
+    yield draw_text(LAYERS_X, 50, format_share(trainable, parameters), "cd-small")
+    yield draw_text(LAYERS_X, 66, f"B × {tokens} × {plan.hidden_size}", "cd-shape")
     if config.chain.depth:
         links = sum(part.trainable for part in plan.parts if part.kind in ("link", "lexical"))
-        yield _text(LINKS_X, 16, translate("chain.links_title", depth=config.chain.depth), "cd-title")
-        yield _text(LINKS_X, 34, format_count(links), "cd-small")
-        yield _text(LINKS_X, 50, f"B × {tokens} × {config.chain.width}", "cd-shape")
+        yield draw_text(LINKS_X, 16, translate("chain.links_title", depth=config.chain.depth), "cd-title")
+        yield draw_text(LINKS_X, 34, format_count(links), "cd-small")
+        yield draw_text(LINKS_X, 50, f"B × {tokens} × {config.chain.width}", "cd-shape")
     heads = sum(part.trainable for part in plan.parts if part.kind == "head")
-    yield _text(HEADS_X, 16, translate("chain.heads_title"), "cd-title")
-    yield _text(HEADS_X, 34, format_count(heads), "cd-small")
+    yield draw_text(HEADS_X, 16, translate("chain.heads_title"), "cd-title")
+    yield draw_text(HEADS_X, 34, format_count(heads), "cd-small")
 
 
 def _draw_layers(plan: Plan, layers: list[tuple[float, float]], translate: Translate) -> Iterator[str]:
@@ -130,112 +131,114 @@ def _draw_layers(plan: Plan, layers: list[tuple[float, float]], translate: Trans
     for index, (top, height) in enumerate(layers):
         tuned = plan.tuned_layers > 0 and index >= lowest_tuned
         kind = "cd-trained" if tuned else "cd-frozen"
-        yield _box(LAYERS_X, top, LAYERS_WIDTH, height, f"{kind}{' cd-read' if index in read else ''}", radius=4)
+        yield draw_box(LAYERS_X, top, LAYERS_WIDTH, height, f"{kind}{' cd-read' if index in read else ''}", radius=4)
         if height >= 11 and (len(layers) <= 16 or index in read or index in (0, plan.num_layers)):
             name = translate("chain.embeddings") if index == 0 else translate("chain.layer", number=index)
-            yield _text(LAYERS_X + 10, top + height / 2, name, "cd-small cd-middle")
+            yield draw_text(LAYERS_X + 10, top + height / 2, name, "cd-small cd-middle")
 
 
 def _draw_taps(plan: Plan, layers: list[tuple[float, float]], rows: list[_Row]) -> Iterator[str]:
     for row, tap in zip(rows, plan.taps, strict=False):
         top, height = layers[tap]
-        yield _curve(LAYERS_X + LAYERS_WIDTH, top + height / 2, LINKS_X, row.middle, "cd-tap")
+        yield draw_curve(LAYERS_X + LAYERS_WIDTH, top + height / 2, LINKS_X, row.middle, "cd-tap")
 
 
 def _draw_links(config: Config, plan: Plan, rows: list[_Row], translate: Translate) -> Iterator[str]:
     parts = {part.position: part for part in plan.parts if part.kind == "link"}
+    joins = find_joins(config)
     for row in rows:
         if row.position == 0:
             continue
         link, part = config.get_link(row.position), parts[row.position]
         top = row.middle - LINK_HEIGHT / 2
         kind = "cd-trained" if link.strategy == "train" else "cd-frozen"
+        # The fill is as wide as the link is dense.
+        yield draw_box(LINKS_X, top, LINKS_WIDTH * link.density, LINK_HEIGHT, f"cd-share {kind}-share")
+        yield draw_box(LINKS_X, top, LINKS_WIDTH, LINK_HEIGHT, f"{kind} cd-link")
         density = f"{translate('chain.density_short')} {link.density:.2g}"
-        yield _box(LINKS_X, top, LINKS_WIDTH, LINK_HEIGHT, kind)
-        yield _text(LINKS_X + 28, top + 20, translate(f"chain.link_{link.kind}"), "cd-name")
-        yield _text(LINKS_X + 28, top + 36, f"{density} · {format_count(part.parameters)}", "cd-small")
-        yield _text(LINKS_X + 14, row.middle, str(row.position), "cd-number cd-middle cd-centre")
+        tap = plan.taps[row.position - 1]
+        about = f"{density} · {format_count(part.parameters)}" if link.tie is None else _name_tie(link, tap, translate)
+        yield draw_text(LINKS_X + 28, top + 20, translate(f"chain.link_{link.kind}"), "cd-name")
+        yield draw_text(LINKS_X + 28, top + 36, about, "cd-small")
+        yield draw_text(LINKS_X + 14, row.middle, str(row.position), "cd-number cd-middle cd-centre")
+        if row.position in joins:
+            label = f"+ {translate('chain.stage_number', number=joins[row.position])}"
+            yield draw_text(LINKS_X + LINKS_WIDTH, top - 4, label, "cd-small cd-joins cd-end")
         if row.position < config.chain.depth:
             below = rows[row.position].middle - LINK_HEIGHT / 2
             centre = LINKS_X + LINKS_WIDTH / 2
             style = "cd-state cd-cut" if config.get_link(row.position + 1).detach else "cd-state"
-            yield _line(centre, top + LINK_HEIGHT, centre, below, style)
+            yield draw_line(centre, top + LINK_HEIGHT, centre, below, style)
+
+
+def find_joins(config: Config) -> dict[int, int]:
+    """Link -> the stage that it joins in, counted from 1, of the links that are not there from the first on."""
+    joins: dict[int, int] = {}
+    known = config.get_stages()[0].depth or 0
+    for number, stage in enumerate(config.get_stages(), start=1):
+        joins |= dict.fromkeys(range(known + 1, (stage.depth or 0) + 1), number)
+        known = max(known, stage.depth or 0)
+    return joins
+
+
+def _name_tie(link: LinkConfig, tap: int, translate: Translate) -> str:
+    if link.tie != "backbone":
+        return f"= {translate('chain.tie_link', number=link.tie)}"
+    return f"= {translate('chain.layer', number=tap) if tap else translate('chain.embeddings')}"
 
 
 def _draw_heads(
     config: Config, plan: Plan, rows: list[_Row], layers: list[tuple[float, float]], translate: Translate
 ) -> Iterator[str]:
+    by_position = {row.position: row for row in rows}
     for row in rows:
         top = row.middle - (len(row.heads) * (HEAD_HEIGHT + GAP) - GAP) / 2
         for part in row.heads:
             assert config.heads is not None
-            head = config.heads[part.name]
+            head, depths = config.heads[part.name], config.get_depths(part.name)
             middle = top + HEAD_HEIGHT / 2
-            if row.position:
-                yield _curve(LINKS_X + LINKS_WIDTH, row.middle, HEADS_X, middle, "cd-state")
-            else:
-                layer_top, height = layers[-1]
-                yield _curve(LAYERS_X + LAYERS_WIDTH, layer_top + height / 2, HEADS_X, middle, "cd-tap")
+            for position in depths if head.mixture else (row.position,):
+                if position:
+                    start = by_position[position].middle
+                    yield draw_curve(LINKS_X + LINKS_WIDTH, start, HEADS_X, middle, "cd-state")
+                else:
+                    layer_top, height = layers[-1]
+                    start, past = layer_top + height / 2, LINKS_X + LINKS_WIDTH
+                    yield draw_curve(LAYERS_X + LAYERS_WIDTH, start, HEADS_X, middle, "cd-tap", straight=past)
             kind = translate(f"chain.kind_{head.kind}")
-            words = "B × W × " if head.kind == "tagging" else "B × "
-            title = f"{part.name} · {kind} · {words}{part.width}"
-            yield _box(HEADS_X, top, HEADS_WIDTH, HEAD_HEIGHT, "cd-head", title=title)
-            yield _text(HEADS_X + 10, top + 17, _shorten(part.name, 24), "cd-name")
-            line = f"{kind} · {words}{part.width} · {format_count(part.parameters)}"
-            yield _text(HEADS_X + 10, top + 33, _shorten(line, 33), "cd-small")
+            shape = f"{SHAPES.get(head.kind, 'B × ')}{part.width}"
+            size = format_count(part.parameters)
+            if head.share and row.position != depths[0]:
+                size = f"= {translate('chain.at_depths', depths=depths[0])}"
+            notes = [translate("chain.mixture_short")] if head.mixture and len(depths) > 1 else []
+            notes += [translate("chain.from_data", name=shorten(head.data, 10))] if head.data else []
+            yield draw_box(HEADS_X, top, HEADS_WIDTH, HEAD_HEIGHT, "cd-head", title=f"{part.name} · {kind} · {shape}")
+            yield draw_text(HEADS_X + 10, top + 17, shorten(part.name, 12 if notes else 24), "cd-name")
+            if notes:
+                yield draw_text(HEADS_X + HEADS_WIDTH - 8, top + 17, " · ".join(notes), "cd-small cd-end")
+            yield draw_text(HEADS_X + 10, top + 33, shorten(f"{kind} · {shape} · {size}", 33), "cd-small")
             top += HEAD_HEIGHT + GAP
 
 
 def _draw_lexical(part: Part, rows: list[_Row], translate: Translate) -> Iterator[str]:
-    yield _box(LINKS_X, HEADER, LINKS_WIDTH, LEXICAL_HEIGHT, "cd-trained cd-lexical")
+    yield draw_box(LINKS_X, HEADER, LINKS_WIDTH, LEXICAL_HEIGHT, "cd-trained cd-lexical")
     name = f"{translate('chain.lexical')} · {format_count(part.parameters)}"
-    yield _text(LINKS_X + LINKS_WIDTH / 2, HEADER + LEXICAL_HEIGHT / 2, name, "cd-small cd-middle cd-centre")
+    yield draw_text(LINKS_X + LINKS_WIDTH / 2, HEADER + LEXICAL_HEIGHT / 2, name, "cd-small cd-middle cd-centre")
     centre = LINKS_X + LINKS_WIDTH / 2
-    yield _line(centre, HEADER + LEXICAL_HEIGHT, centre, rows[0].middle - LINK_HEIGHT / 2, "cd-tap")
+    yield draw_line(centre, HEADER + LEXICAL_HEIGHT, centre, rows[0].middle - LINK_HEIGHT / 2, "cd-tap")
 
 
-def _draw_legend(y: float, translate: Translate) -> Iterator[str]:
+def _draw_legend(config: Config, y: float, translate: Translate) -> Iterator[str]:
     x = float(LAYERS_X)
     for kind in ("cd-trained", "cd-frozen", "cd-head"):
-        yield _box(x, y - 5, 14, 10, kind, radius=2)
+        yield draw_box(x, y - 5, 14, 10, kind, radius=2)
         name = translate(f"chain.legend_{kind.removeprefix('cd-')}")
-        yield _text(x + 20, y, name, "cd-small cd-middle")
+        yield draw_text(x + 20, y, name, "cd-small cd-middle")
         x += 40 + 6.5 * sum(2 if ord(character) > 0x2E80 else 1 for character in name)
+    if any(config.get_link(position).detach for position in range(2, config.chain.depth + 1)):
+        yield draw_line(x, y, x + 24, y, "cd-state cd-cut")
+        yield draw_text(x + 30, y, translate("chain.legend_cut"), "cd-small cd-middle")
 
 
 def _is_on_backbone(part: Part) -> bool:
     return part.kind == "head" and part.position == 0
-
-
-def _count(trainable: int, parameters: int) -> str:
-    return f"{format_count(trainable)} / {format_count(parameters)}"
-
-
-def _shorten(text: str, length: int) -> str:
-    """One line of at most `length` columns; Chinese characters take two."""
-    text, used = " ".join(text.split()), 0
-    for index, character in enumerate(text):
-        used += 2 if ord(character) > 0x2E80 else 1
-        if used > length:
-            return text[: max(index - 1, 1)] + "…"
-    return text
-
-
-def _box(x: float, y: float, width: float, height: float, kind: str, *, radius: int = 7, title: str = "") -> str:
-    inside = f"<title>{escape(_shorten(title, 200))}</title>" if title else ""
-    size = f'x="{x:.5g}" y="{y:.5g}" width="{width:.5g}" height="{height:.5g}" rx="{radius}"'
-    return f'<rect {size} class="{kind}">{inside}</rect>'
-
-
-def _text(x: float, y: float, text: str, kind: str) -> str:
-    return f'<text x="{x:.5g}" y="{y:.5g}" class="{kind}">{escape(_shorten(text, 200))}</text>'
-
-
-def _line(x1: float, y1: float, x2: float, y2: float, kind: str) -> str:
-    return f'<path d="M{x1:.5g} {y1:.5g}L{x2:.5g} {y2:.5g}" class="{kind}" marker-end="url(#chain-arrow)"/>'
-
-
-def _curve(x1: float, y1: float, x2: float, y2: float, kind: str) -> str:
-    bend = (x2 - x1) * 0.5
-    path = f"M{x1:.5g} {y1:.5g}C{x1 + bend:.5g} {y1:.5g} {x2 - bend:.5g} {y2:.5g} {x2:.5g} {y2:.5g}"
-    return f'<path d="{path}" class="{kind}" marker-end="url(#chain-arrow)"/>'

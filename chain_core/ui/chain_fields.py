@@ -56,14 +56,14 @@ def segments(label: str, path: Path, options: Sequence[str], *, prefix: str, cha
 
 
 def whole_number(
-    label: str, path: Path, low: int, high: int, *, step: int = 1, help: str | None = None, off: bool = False
+    label: str, path: Path, low: int, high: int, *, step: int = 1, help: str | None = None, off: str | None = None
 ) -> None:
-    """An integer; with `off`, an empty field stands for null."""
+    """An integer; with `off`, which an empty field shows, it stands for null."""
     key = build_key(path)
     value = read(path)
     shown = int(_clamp(value, low, high)) if _is_number(value) else (None if off else low)
     _show(key, shown)
-    placeholder = t("chain.not_set") if off else None
+    placeholder = t(off) if off else None
     st.number_input(
         t(label), low, high, value=None if off else "min", step=step, key=key, help=_help(help),
         placeholder=placeholder, **_writes(path),
@@ -71,16 +71,16 @@ def whole_number(
 
 
 def real_number(
-    label: str, path: Path, low: float, high: float, *, step: float, help: str | None = None, off: bool = False
+    label: str, path: Path, low: float, high: float, *, step: float, help: str | None = None, off: str | None = None
 ) -> None:
-    """A number; with `off`, an empty field stands for null."""
+    """A number; with `off`, which an empty field shows, it stands for null."""
     key = build_key(path)
     value = read(path)
     shown = float(_clamp(value, low, high)) if _is_number(value) else (None if off else low)
     _show(key, shown)
     st.number_input(
         t(label), low, high, value=None if off else "min", step=step, format=_choose_format(shown or step, step),
-        key=key, help=_help(help), placeholder=t("chain.not_set") if off else None, **_writes(path),
+        key=key, help=_help(help), placeholder=t(off) if off else None, **_writes(path),
     )  # fmt: skip
 
 
@@ -113,8 +113,8 @@ def switch(label: str, path: Path, *, on: Any, off: Any, help: str | None = None
     st.toggle(t(label), key=key, help=_help(help), **_writes(path, change or write))
 
 
-def line(label: str, path: Path, *, limit: int, help: str | None = None, off: bool = False) -> None:
-    """One line of text; with `off`, an empty field stands for null."""
+def line(label: str, path: Path, *, limit: int, help: str | None = None, off: str | None = None) -> None:
+    """One line of text; with `off`, which an empty field shows, it stands for null."""
     key = build_key(path)
     value = read(path)
     _show(key, value if isinstance(value, str) else "")
@@ -122,10 +122,11 @@ def line(label: str, path: Path, *, limit: int, help: str | None = None, off: bo
     def write(draft: dict[str, Any], text: str) -> dict[str, Any]:
         return set_value(draft, path, None if off and not text else text)
 
-    st.text_input(t(label), max_chars=limit, key=key, help=_help(help), **_writes(path, write))
+    st.text_input(t(label), max_chars=limit, key=key, help=_help(help), placeholder=t(off) if off else None,
+                  **_writes(path, write))  # fmt: skip
 
 
-def numbers(label: str, path: Path, *, help: str | None = None) -> None:
+def numbers(label: str, path: Path, *, help: str | None = None, off: str = "chain.not_set") -> None:
     """A list of numbers in one line; empty stands for null. What is no list of numbers is kept as it was typed."""
     key = build_key(path)
     _show(key, chain_text.format_numbers(read(path)))
@@ -133,7 +134,7 @@ def numbers(label: str, path: Path, *, help: str | None = None) -> None:
     def write(draft: dict[str, Any], text: str) -> dict[str, Any]:
         return set_value(draft, path, chain_text.read_numbers(text))
 
-    st.text_input(t(label), key=key, help=_help(help), placeholder=t("chain.not_set"), **_writes(path, write))
+    st.text_input(t(label), key=key, help=_help(help), placeholder=t(off), **_writes(path, write))
 
 
 def count(label: str, path: Path, *, help: str | None = None) -> None:

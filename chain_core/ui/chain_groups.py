@@ -47,13 +47,13 @@ def find_section(path: str) -> str:
 
 
 @contextmanager
-def fold(label: str, *, changed: int = 0, count: int = 0, wrong: bool = False) -> Iterator[None]:
+def fold(label: str, *, changed: int = 0, mark: str = "", wrong: bool = False) -> Iterator[None]:
     """A fold with a plain sentence of what it is for (under the label's key and `_text`).
 
-    Its label tells how much in it is no default (`changed`), or how many entries it holds (`count`).
+    Its label tells how much in it is no default (`changed`), or what it holds (`mark`).
     """
-    mark = t("chain.changed", count=changed) if changed else str(count) if count else ""
-    name = f"{t(label)} · {mark}" if mark else t(label)
+    mark = t("chain.changed", count=changed) if changed else mark
+    name = f"{t(label)} · {escape_markdown(mark)}" if mark else t(label)
     icon = ":material/error:" if wrong else None
     with st.expander(name, key=label.replace(".", "_"), icon=icon, expanded=wrong):
         st.caption(t(f"{label}_text"))
@@ -70,11 +70,25 @@ def show_group(group: Group, base: Path, context: Context, *, columns: int = 2) 
     section, whole = read(base), read_whole()
     section = section if isinstance(section, Mapping) else {}
     shown = [field for field in group.fields if field.when(section, whole) or _is_changed(group, base, field)]
-    for start in range(0, len(shown), columns):
-        row = shown[start : start + columns]
-        for place, field in zip(st.columns(columns), row, strict=False):
+    for row in _split_rows(shown, columns):
+        for place, field in zip(st.columns(1 if row[0].wide else columns), row, strict=False):
             with place:
                 show_field(field, (*base, field.name), read_limits(group.section, field.name), context)
+
+
+def _split_rows(fields: list[Field], columns: int) -> Iterator[list[Field]]:
+    """Rows of as many fields as there are columns; a wide one stands alone."""
+    row: list[Field] = []
+    for field in fields:
+        if row and (field.wide or len(row) == columns):
+            yield row
+            row = []
+        row.append(field)
+        if field.wide:
+            yield row
+            row = []
+    if row:
+        yield row
 
 
 def show_field(field: Field, path: Path, limits: Limits, context: Context) -> None:
@@ -91,16 +105,18 @@ def _show_whole(field: Field, path: Path, limits: Limits, context: Context) -> N
     high = min((context.highest or {}).get(field.name, high), high)
     low, step = int(limits.low) + limits.above, int(field.step) or 1
     chain_fields.whole_number(
-        field.label, path, low, max(high, low), step=step, help=f"{field.label}_help", off=limits.nullable
-    )
+        field.label, path, low, max(high, low), step=step, help=f"{field.label}_help",
+        off=field.off if limits.nullable else None,
+    )  # fmt: skip
 
 
 def _show_real(field: Field, path: Path, limits: Limits, context: Context) -> None:
     tiny = 1e-8
     low, high = limits.low + tiny * limits.above, limits.high - tiny * limits.below
     chain_fields.real_number(
-        field.label, path, float(low), float(high), step=field.step, help=f"{field.label}_help", off=limits.nullable
-    )
+        field.label, path, float(low), float(high), step=field.step, help=f"{field.label}_help",
+        off=field.off if limits.nullable else None,
+    )  # fmt: skip
 
 
 def _show_slide(field: Field, path: Path, limits: Limits, context: Context) -> None:
@@ -121,7 +137,8 @@ def _show_several(field: Field, path: Path, limits: Limits, context: Context) ->
 
 def _show_line(field: Field, path: Path, limits: Limits, context: Context) -> None:
     help = f"{field.label}_help"
-    chain_fields.line(field.label, path, limit=int(min(limits.length, 4096)), help=help, off=limits.nullable)
+    off = field.off if limits.nullable else None
+    chain_fields.line(field.label, path, limit=int(min(limits.length, 4096)), help=help, off=off)
 
 
 def _show_switch(on: Any, off: Any, field: Field, path: Path, limits: Limits, context: Context) -> None:
@@ -139,6 +156,14 @@ def _show_column_pair(field: Field, path: Path, limits: Limits, context: Context
 def _call(widget: Callable[..., None], field: Field, path: Path, limits: Limits, context: Context) -> None:
     """A widget that needs its label, path and help only."""
     widget(field.label, path, help=f"{field.label}_help")
+
+
+def _show_numbers(field: Field, path: Path, limits: Limits, context: Context) -> None:
+    chain_fields.numbers(field.label, path, help=f"{field.label}_help", off=field.off)
+
+
+def _show_source(field: Field, path: Path, limits: Limits, context: Context) -> None:
+    chain_choices.source(field.label, path, help=f"{field.label}_help", off=field.off if limits.nullable else None)
 
 
 def _show_targets(field: Field, path: Path, limits: Limits, context: Context) -> None:
@@ -159,9 +184,9 @@ WIDGETS: dict[str, Draw] = {
     "column": _show_column,
     "column_pair": _show_column_pair,
     "line_pair": partial(_call, chain_choices.line_pair),
-    "numbers": partial(_call, chain_fields.numbers),
+    "numbers": _show_numbers,
     "count": partial(_call, chain_fields.count),
-    "source": partial(_call, chain_choices.source),
+    "source": _show_source,
     "share_or_source": partial(_call, chain_choices.share_or_source),
     "tie": partial(_call, chain_choices.tie),
     "densities": partial(_call, chain_choices.densities),

@@ -41,7 +41,7 @@ def show_each_link(inspection: Inspection) -> None:
             "_index": st.column_config.NumberColumn(t("chain.link"), width=50),
             "tap": st.column_config.NumberColumn(t("chain.tap"), min_value=0, max_value=layers, step=1, width=60),
             "kind": choose(
-                t("chain.link_kind"), options=["auto", *LINK_KINDS], required=True,
+                t("chain.link_kind"), options=["auto", *LINK_KINDS], required=True, width=116,
                 format_func=lambda kind: t(f"chain.link_{kind}"),
             ),
             "density": st.column_config.NumberColumn(t("chain.density"), min_value=0.01, max_value=1.0, step=0.01),

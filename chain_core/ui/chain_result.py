@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import streamlit as st
 
-from chain_core.config import dump_mapping, dump_yaml, load_yaml, resolve_config
+from chain_core.config import Config, dump_mapping, dump_yaml, load_yaml, resolve_config
 from chain_core.errors import ChainError, ConfigError
 from chain_core.modeling.plan import Part, Plan
 from chain_core.paths import get_home
 from chain_core.services.checks import Inspection
 from chain_core.ui.backend import get_supervisor
-from chain_core.ui.chain_drawing import build_drawing, format_count
+from chain_core.ui.chain_drawing import build_drawing
 from chain_core.ui.chain_fields import line
 from chain_core.ui.chain_groups import show_problems
+from chain_core.ui.chain_marks import format_count
 from chain_core.ui.draft import get_draft, set_draft
 from chain_core.ui.language import get_language, t
 from chain_core.ui.shell import escape_markdown, go_to, show_error
@@ -32,6 +33,17 @@ def show_drawing(inspection: Inspection) -> None:
         st.info(t("chain.no_drawing"), icon=":material/schema:")
         return
     st.markdown(drawing, unsafe_allow_html=True)
+    if inspection.config is not None and inspection.config.stages:
+        st.caption(_name_stages(inspection.config))
+
+
+def _name_stages(config: Config) -> str:
+    """`1 hidden words, 2 epochs → 2 the heads' tasks, 10 epochs`."""
+    phases = []
+    for number, stage in enumerate(config.stages or (), start=1):
+        name = escape_markdown(stage.name) if stage.name else t(f"chain.objective_{stage.objective}")
+        phases.append(t("chain.stage_line", number=number, name=name, epochs=stage.epochs))
+    return " → ".join(phases)
 
 
 def show_plan(inspection: Inspection) -> None:
@@ -164,5 +176,5 @@ def _name_part(part: Part) -> str:
     if part.kind == "head":
         return t("chain.part_head", name=part.name, depth=part.position)
     if part.kind == "link":
-        return t("chain.part_link", number=part.position, kind=part.name)
+        return t("chain.part_link", number=part.position, kind=t(f"chain.link_{part.name}"))
     return t("chain.lexical") if part.kind == "lexical" else t("chain.backbone")

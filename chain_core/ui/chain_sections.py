@@ -13,10 +13,10 @@ from chain_core.presets import PRESETS
 from chain_core.services.backbones import ask_backbone, forget_backbone, is_local
 from chain_core.services.checks import Inspection
 from chain_core.ui import chain_edit
-from chain_core.ui.chain_drawing import format_count
 from chain_core.ui.chain_fields import build_key, choice, edit, read, segments, slide, whole_number
 from chain_core.ui.chain_groups import Context, count_changes, fold, show_group, show_problems
 from chain_core.ui.chain_links import show_each_link
+from chain_core.ui.chain_marks import format_count
 from chain_core.ui.chain_spec import CHAIN, LINKS, MORE_LINKS, MORE_TUNING, TUNING
 from chain_core.ui.draft import get_draft, set_draft
 from chain_core.ui.language import t

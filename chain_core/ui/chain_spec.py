@@ -48,6 +48,10 @@ class Field:
     when: When = lambda section, whole: True
     prefix: str = ""
     """Of a choice's words in the catalogues; "": the label."""
+    off: str = "chain.not_set"
+    """What an empty field shows."""
+    wide: bool = False
+    """Whether it has a row to itself."""
 
 
 @dataclass(frozen=True)
@@ -172,7 +176,12 @@ _LORA = _tuning(*LORA_TUNINGS)
 TUNING = Group(
     BackboneConfig,
     (
-        Field("layers", "chain.layers", when=lambda section, whole: section.get("tuning") != "frozen"),
+        Field(
+            "layers",
+            "chain.layers",
+            off="chain.all_layers",
+            when=lambda section, whole: section.get("tuning") != "frozen",
+        ),
         Field("rank", "chain.rank", when=_LORA),
         Field("prefix_length", "chain.prefix_length", when=_tuning("prefix")),
     ),
@@ -182,7 +191,7 @@ MORE_TUNING = Group(
     (
         Field("alpha", "chain.alpha", step=1.0, when=_LORA),
         Field("dropout", "chain.lora_dropout", "slide", step=0.05, when=_LORA),
-        Field("final_rank", "chain.final_rank", when=_tuning("adalora")),
+        Field("final_rank", "chain.final_rank", off="chain.half_the_rank", when=_tuning("adalora")),
         Field("targets", "chain.targets", "targets", when=_LORA),
     ),
 )
@@ -209,7 +218,7 @@ CHAIN = Group(
     (
         Field("densities", "chain.densities", "densities"),
         Field("budget", "chain.budget", "count"),
-        Field("taps", "chain.taps", "numbers"),
+        Field("taps", "chain.taps", "numbers", off="chain.evenly_spaced"),
         Field("lexical", "chain.lexical"),
     ),
 )
@@ -227,7 +236,7 @@ HEAD = Group(
         Field("label_smoothing", "chain.label_smoothing", "slide", step=0.01, when=_weighs_classes),
         Field("focal", "chain.focal", step=0.5, when=_weighs_classes),
         Field("class_weights", "chain.class_weights", "balance", when=_weighs_classes),
-        Field("separator", "chain.separator", when=_kind("multilabel")),
+        Field("separator", "chain.separator", off="chain.automatic", when=_kind("multilabel")),
     ),
 )
 MORE_TRAINING = Group(
@@ -237,8 +246,8 @@ MORE_TRAINING = Group(
         Field("backbone_learning_rate", "chain.backbone_learning_rate", step=1e-5, when=_tuned),
         Field("schedule", "chain.schedule"),
         Field("warmup", "chain.warmup", "slide", step=0.01),
-        Field("clip", "chain.clip", step=0.1),
-        Field("patience", "chain.patience"),
+        Field("clip", "chain.clip", step=0.1, off="chain.never"),
+        Field("patience", "chain.patience", off="chain.never"),
         Field("metric", "chain.metric", "metric"),
         Field("seed", "chain.seed"),
         Field("precision", "chain.precision"),
@@ -277,7 +286,7 @@ AUGMENT = Group(
             when=lambda section, whole: _augments(section, whole) and not section.get("synonyms"),
         ),
         Field("synonyms", "chain.synonyms", when=_augments),
-        Field("back_translation", "chain.back_translation", "line_pair", when=_augments),
+        Field("back_translation", "chain.back_translation", "line_pair", wide=True, when=_augments),
     ),
 )  # fmt: skip
 DATA = Group(
@@ -288,8 +297,8 @@ DATA = Group(
         Field("validation", "chain.data_validation", "share_or_source"),
         Field("test", "chain.data_test", "share_or_source"),
         Field("split_seed", "chain.split_seed", when=_draws_fractions),
-        Field("encoding", "chain.encoding"),
-        Field("delimiter", "chain.delimiter"),
+        Field("encoding", "chain.encoding", off="chain.automatic"),
+        Field("delimiter", "chain.delimiter", off="chain.automatic"),
     ),
 )
 INPUT = Group(
@@ -298,23 +307,24 @@ INPUT = Group(
         Field("text", "chain.input_text", "column", when=lambda section, whole: not section.get("tokens")),
         Field("pair", "chain.input_pair", "column", when=lambda section, whole: bool(section.get("text"))),
         Field("tokens", "chain.input_tokens", "column", when=lambda section, whole: not section.get("text")),
-        Field("max_length", "chain.max_length"),
+        Field("max_length", "chain.max_length", off="chain.automatic"),
     ),
 )
+_AS_IN_TRAINING = "chain.as_in_training"
 STAGE = Group(
     StageConfig,
     (
         Field("objective", "chain.objective"),
-        Field("name", "chain.stage_name"),
+        Field("name", "chain.stage_name", off="chain.automatic"),
         Field("epochs", "chain.stage_epochs"),
-        Field("depth", "chain.stage_depth"),
-        Field("trains", "chain.trains", "several"),
-        Field("data", "chain.stage_data", "source", when=_learns_itself),
+        Field("depth", "chain.stage_depth", off="chain.all_links"),
+        Field("trains", "chain.trains", "several", wide=True),
+        Field("data", "chain.stage_data", "source", when=_learns_itself, off="chain.train_rows"),
         Field("mask", "chain.mask", "slide", step=0.05, when=_hides_words),
-        Field("learning_rate", "chain.learning_rate", step=1e-4),
-        Field("backbone_learning_rate", "chain.backbone_learning_rate", step=1e-5, when=_tuned),
+        Field("learning_rate", "chain.learning_rate", step=1e-4, off=_AS_IN_TRAINING),
+        Field("backbone_learning_rate", "chain.backbone_learning_rate", step=1e-5, when=_tuned, off=_AS_IN_TRAINING),
     ),
-)  # fmt: skip
+)
 START = Group(
     StartConfig,
     (

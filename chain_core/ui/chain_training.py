@@ -49,7 +49,7 @@ def show_training(inspection: Inspection) -> None:
 def _show_stages(inspection: Inspection) -> None:
     """One box a stage, in their order."""
     stages = chain_lists.list_stages(get_draft() or {})
-    with fold("chain.stages", count=len(stages), wrong=_is_wrong(inspection, "stages")):
+    with fold("chain.stages", mark=str(len(stages) or ""), wrong=_is_wrong(inspection, "stages")):
         for index in range(len(stages)):
             with st.container(border=True):
                 _show_stage(index, len(stages), inspection)
@@ -65,9 +65,8 @@ def _add_stage(key: str) -> None:
 
 
 def _show_stage(index: int, count: int, inspection: Inspection) -> None:
-    name, buttons = st.columns([3, 2], vertical_alignment="center")
-    name.markdown(f"**{t('chain.stage_number', number=index + 1)}**")
-    row = buttons.container(horizontal=True, horizontal_alignment="right", gap="small")
+    row = st.container(horizontal=True, vertical_alignment="center", gap="small")
+    row.markdown(f"**{t('chain.stage_number', number=index + 1)}**")
     moves: tuple[tuple[str, Any, tuple[int, ...], bool], ...] = (
         ("up", chain_lists.move_stage, (index, -1), index == 0),
         ("down", chain_lists.move_stage, (index, 1), index == count - 1),
@@ -84,8 +83,9 @@ def _show_stage(index: int, count: int, inspection: Inspection) -> None:
 def _show_start(inspection: Inspection) -> None:
     """A run whose chain this one takes over."""
     given = isinstance(read_whole().get("start"), dict)
-    with fold("chain.start", changed=int(given), wrong=_is_wrong(inspection, "start")):
-        runs = _list_runs()
+    runs, run = _list_runs(), read(("start", "run"))
+    mark = str(runs.get(run, run)) if given and isinstance(run, str) else ""
+    with fold("chain.start", mark=mark, wrong=_is_wrong(inspection, "start")):
         pick("chain.start_run", ("start", "run"), list(runs), name=lambda run: runs.get(run, str(run)), free=True,
              help="chain.start_run_help", off="chain.start_none", change=chain_lists.set_start)  # fmt: skip
         if given:

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from chain_core.messages import LANGUAGES, render
+from tests.app.harness import open_page
 
 ROWS = [
     {"text": f"row number {index}", "tokens": ["row", "number", str(index)], "intent": "ab"[index % 2],
@@ -49,8 +50,8 @@ def get_drawing(app) -> str:
 
 @pytest.mark.usefixtures("draft")
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_a_good_draft_is_ready_to_train(open_app, language: str) -> None:
-    app = open_app("chain", language)
+def test_a_good_draft_is_ready_to_train(language: str) -> None:
+    app = open_page("chain", language)
     assert not app.exception
     assert not app.error
     assert not find_button(app, "chain.train", language).disabled
@@ -61,8 +62,8 @@ def test_a_good_draft_is_ready_to_train(open_app, language: str) -> None:
 
 
 @pytest.mark.usefixtures("draft")
-def test_every_change_is_written_and_drawn(open_app, home: Path) -> None:
-    app = open_app("chain")
+def test_every_change_is_written_and_drawn(home: Path) -> None:
+    app = open_page("chain")
     app.slider(key="chain:chain/depth").set_value(5).run()
     app.number_input(key="chain:chain/width").set_value(128).run()
     app.selectbox(key="chain:chain/links/kind").select("linear").run()
@@ -78,8 +79,8 @@ def test_every_change_is_written_and_drawn(open_app, home: Path) -> None:
 
 
 @pytest.mark.usefixtures("draft")
-def test_the_draft_survives_a_page_switch(open_app) -> None:
-    app = open_app("chain")
+def test_the_draft_survives_a_page_switch() -> None:
+    app = open_page("chain")
     app.slider(key="chain:chain/depth").set_value(7).run()
     app.switch_page("pages/home.py").run()
     app.switch_page("pages/chain.py").run()
@@ -87,8 +88,8 @@ def test_the_draft_survives_a_page_switch(open_app) -> None:
 
 
 @pytest.mark.usefixtures("draft")
-def test_tuning_controls_stand_only_where_they_apply(open_app) -> None:
-    app = open_app("chain")
+def test_tuning_controls_stand_only_where_they_apply() -> None:
+    app = open_page("chain")
     keys = {element.key for element in app.number_input}
     assert "chain:backbone/rank" not in keys
     app.selectbox(key="chain:backbone/tuning").select("lora").run()
@@ -116,28 +117,28 @@ def test_tuning_controls_stand_only_where_they_apply(open_app) -> None:
     ],
     ids=str,
 )
-def test_what_is_wrong_is_said_and_train_is_off(open_app, write_draft, draft, change: dict, language: str) -> None:
+def test_what_is_wrong_is_said_and_train_is_off(write_draft, draft, change: dict, language: str) -> None:
     write_draft({**draft, **change})
-    app = open_app("chain", language)
+    app = open_page("chain", language)
     assert not app.exception
     assert app.error
     assert find_button(app, "chain.train", language).disabled
     assert any(render("chain.train_off", language, reason="").strip() in caption.value for caption in app.caption)
 
 
-def test_names_of_people_are_text(open_app, write_draft, draft) -> None:
+def test_names_of_people_are_text(write_draft, draft) -> None:
     heads = {"<b>*x*": {"kind": "classification", "column": "<img src=x>"}}
     write_draft({**draft, "heads": heads})
-    app = open_app("chain")
+    app = open_page("chain")
     assert not app.exception
     assert not any("<img" in error.value.replace("\\<", "") for error in app.error)
 
 
 @pytest.mark.usefixtures("draft")
-def test_train_sends_the_run_off(open_app) -> None:
+def test_train_sends_the_run_off() -> None:
     from chain_core.services.store import Store
 
-    app = open_app("chain")
+    app = open_page("chain")
     find_button(app, "chain.train").click().run()
     assert not app.exception
     runs = Store().list_runs()
@@ -146,8 +147,8 @@ def test_train_sends_the_run_off(open_app) -> None:
 
 
 @pytest.mark.usefixtures("draft")
-def test_heads_are_added_renamed_and_removed(open_app, home: Path) -> None:
-    app = open_app("chain")
+def test_heads_are_added_renamed_and_removed(home: Path) -> None:
+    app = open_page("chain")
     app.selectbox(key="chain_add_column").select("score")
     app.selectbox(key="chain_add_kind").select("regression")
     app.button(key="chain_add_button").click().run()
@@ -158,8 +159,8 @@ def test_heads_are_added_renamed_and_removed(open_app, home: Path) -> None:
 
 
 @pytest.mark.usefixtures("draft")
-def test_a_yaml_takes_the_drafts_place(open_app, home: Path) -> None:
-    app = open_app("chain")
+def test_a_yaml_takes_the_drafts_place(home: Path) -> None:
+    app = open_page("chain")
     text = "name: other\ndata: {train: rows.jsonl}\ninput: {text: text}\nchain: {depth: 2}\n"
     app.get("file_uploader")[0].set_value([("mine.yaml", text.encode(), "application/yaml")]).run()
     assert not app.exception
@@ -170,8 +171,8 @@ def test_a_yaml_takes_the_drafts_place(open_app, home: Path) -> None:
 
 @pytest.mark.usefixtures("draft")
 @pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"- 1", b"a: [", b""])
-def test_a_broken_yaml_changes_nothing(open_app, home: Path, content: bytes) -> None:
-    app = open_app("chain")
+def test_a_broken_yaml_changes_nothing(home: Path, content: bytes) -> None:
+    app = open_page("chain")
     app.get("file_uploader")[0].set_value([("mine.yaml", content, "application/yaml")]).run()
     assert not app.exception
     assert app.error

@@ -13,7 +13,7 @@ from chain_core.data.samples import SAMPLES
 from chain_core.data.store import import_files, list_data_sets
 from chain_core.messages import LANGUAGES, render
 from chain_core.services.store import Store
-from tests.app.single import run
+from tests.app.harness import open_page, run
 
 ROWS = "".join(f"{number},<b>row</b> number {number} of *many*,{'ab'[number % 2]}\n" for number in range(40))
 TABLE = f"id,text,label\n{ROWS}"
@@ -45,8 +45,8 @@ def get_texts(app: AppTest) -> str:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_before_a_table_is_chosen(open_app, language):
-    app = open_app("data", language)
+def test_before_a_table_is_chosen(language):
+    app = open_page("data", language)
     assert not app.exception
     assert app.expander[0].label == render("data.choose", language)
     assert app.expander[0].proto.expanded
@@ -56,8 +56,8 @@ def test_before_a_table_is_chosen(open_app, language):
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_an_upload_is_stored_shown_and_leads_on(open_app, home, language):
-    app = upload(open_app("data", language), TABLE)
+def test_an_upload_is_stored_shown_and_leads_on(home, language):
+    app = upload(open_page("data", language), TABLE)
     assert not app.error
     (data_set,) = list_data_sets()
     assert app.query_params["data"] == data_set.id
@@ -78,16 +78,16 @@ def test_an_upload_is_stored_shown_and_leads_on(open_app, home, language):
     assert draft["heads"] == {"label": {"kind": "classification", "column": "label"}}
 
 
-def test_the_copy_is_on_disk_and_the_widget_forgets(open_app, home):
-    app = open_app("data")
+def test_the_copy_is_on_disk_and_the_widget_forgets(home):
+    app = open_page("data")
     before = app.file_uploader[0].key
     upload(app, TABLE)
     assert app.file_uploader[0].key != before
     assert [path.read_text() for path in (home / "uploads").glob("*/train/rows.csv")] == [TABLE]
 
 
-def test_train_and_test_files_are_one_data_set(open_app):
-    app = open_app("data")
+def test_train_and_test_files_are_one_data_set():
+    app = open_page("data")
     files = [("t_train.csv", TABLE.encode(), "text/csv"), ("t_test.csv", b"id,text,label\n1,new,a\n", "text/csv")]
     app.file_uploader[0].set_value(files)
     run(app)
@@ -110,8 +110,8 @@ def test_train_and_test_files_are_one_data_set(open_app):
         (b"one O\ntwo\n", "a.conll", "conll_columns"),
     ],
 )
-def test_bad_files_are_a_sentence_on_the_screen(open_app, content, name, code, language):
-    app = upload(open_app("data", language), content, name)
+def test_bad_files_are_a_sentence_on_the_screen(content, name, code, language):
+    app = upload(open_page("data", language), content, name)
     (error,) = app.error
     start = render(f"errors.{code}", language, name=name).split("{")[0]
     assert len(start) > 5
@@ -122,8 +122,8 @@ def test_bad_files_are_a_sentence_on_the_screen(open_app, content, name, code, l
     assert len(list_data_sets()) == 1
 
 
-def test_encoding_and_delimiter_can_be_overruled(open_app):
-    app = upload(open_app("data"), "a;b,label\ncaf\u00e9 one;x,y\ncaf\u00e9 two;x,z\n".encode("latin-1"))
+def test_encoding_and_delimiter_can_be_overruled():
+    app = upload(open_page("data"), "a;b,label\ncaf\u00e9 one;x,y\ncaf\u00e9 two;x,z\n".encode("latin-1"))
     first = app.query_params["data"]
     app.selectbox(key="data_delimiter").set_value(";")
     run(app)
@@ -138,10 +138,10 @@ def test_encoding_and_delimiter_can_be_overruled(open_app):
     assert not any("utf-8" in error.value.replace("\\", "") for error in app.error)
 
 
-def test_a_path_on_this_machine(open_app, tmp_path):
+def test_a_path_on_this_machine(tmp_path):
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "train.csv").write_text(TABLE)
-    app = open_app("data")
+    app = open_page("data")
     for path, code in ((tmp_path / "no*ne", "file_missing"), (tmp_path, "folder_without_train")):
         app.text_input(key="data_path").set_value(str(path))
         find_submit(app).click()
@@ -158,9 +158,9 @@ def find_submit(app: AppTest) -> Any:
     return next(button for button in app.button if button.label == render("data.path_read"))
 
 
-def test_roles_can_be_changed_and_are_kept(open_app, stored):
+def test_roles_can_be_changed_and_are_kept(stored):
     Store().add_data_set(stored)
-    app = open_app("data", data=stored.id)
+    app = open_page("data", data=stored.id)
     app.session_state[f"data_roles_{stored.id}"] = {
         "edited_rows": {2: {"role": "ignore"}}, "added_rows": [], "deleted_rows": [],
     }  # fmt: skip
@@ -169,25 +169,25 @@ def test_roles_can_be_changed_and_are_kept(open_app, stored):
     assert find_button(app, "data_next").disabled
     assert render("errors.role_no_head") in app.error[0].value.replace("\\", "")
     assert Store().get_roles(stored.id)["label"] == "ignore"
-    again = open_app("data", data=stored.id)
+    again = open_page("data", data=stored.id)
     assert again.dataframe[0].value["role"].tolist() == ["ignore", "text", "ignore"]
 
 
-def test_one_class_is_named_and_other_heads_stay(open_app, tmp_path):
+def test_one_class_is_named_and_other_heads_stay(tmp_path):
     rows = "".join(f"some words here {n},x,{n % 3}\n" for n in range(30))
     path = tmp_path / "one.csv"
     path.write_text("text,same,label\n" + rows)
     data_set = import_files({"train": path}, name="one")
     Store().add_data_set(data_set, {"text": "text", "same": "label", "label": "label"})
-    app = open_app("data", data=data_set.id)
+    app = open_page("data", data=data_set.id)
     assert not app.exception
     assert app.error[0].value.replace("\\", "") == render("errors.one_class", column="same", label="x")
     assert app.dataframe[1].value.iloc[0, 0] == "label"
     assert find_button(app, "data_next").disabled
 
 
-def test_a_sample_is_one_click(open_app, home):
-    app = open_app("data")
+def test_a_sample_is_one_click(home):
+    app = open_page("data")
     find_button(app, "sample_tiny").click()
     run(app)
     assert not app.exception
@@ -197,8 +197,8 @@ def test_a_sample_is_one_click(open_app, home):
     assert [entry.name for entry in Store().list_data_sets()] == ["tiny"]
 
 
-def test_stored_data_sets_open_and_go(open_app, stored):
-    app = open_app("data")
+def test_stored_data_sets_open_and_go(stored):
+    app = open_page("data")
     find_button(app, "data_stored_open").click()
     run(app)
     assert app.query_params["data"] == stored.id
@@ -209,19 +209,19 @@ def test_stored_data_sets_open_and_go(open_app, stored):
     assert app.expander[0].label == render("data.choose")
 
 
-def test_an_address_to_nothing(open_app):
-    app = open_app("data", data="0123456789abcdef")
+def test_an_address_to_nothing():
+    app = open_page("data", data="0123456789abcdef")
     assert not app.exception
     assert render("errors.data_set_unknown", name="0123456789abcdef") in app.error[0].value.replace("\\", "")
 
 
-def test_leaks_and_twins_are_counted(open_app, tmp_path):
+def test_leaks_and_twins_are_counted(tmp_path):
     path = tmp_path / "leak.csv"
     rows = [f"row number {n} of them,{'ab'[n % 2]},train" for n in range(20)]
     path.write_text(
         "\n".join(["text,label,part", *rows, "row number 3 of them,a,test", "fresh one here,b,test"]) + "\n"
     )
-    app = open_app("data", data=import_files({"train": path}, name="leak").id)
+    app = open_page("data", data=import_files({"train": path}, name="leak").id)
     assert not app.exception
     assert {metric.label: metric.value for metric in app.metric}[render("data.profile_leaks")] == "1"
     assert render("data.leaks", count=1) in [warning.value for warning in app.warning]

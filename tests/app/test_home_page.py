@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,15 +13,8 @@ from chain_core.messages import LANGUAGES, render
 from chain_core.services.machine import Gpu, Machine, read_machine, save_machine
 from chain_core.services.store import Store
 from chain_core.ui.home_doors import build_sample_draft, read_yaml_draft
-from tests.app.single import build_page, click, run
+from tests.app.harness import click, open_page, run
 from tests.services.seed import add_every_state
-
-
-@pytest.fixture(autouse=True)
-def _no_worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("CHAIN_WORKER", "off")
-    yield
-    st.cache_resource.clear()
 
 
 @pytest.fixture
@@ -45,7 +37,7 @@ def left_for(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_fresh_machine(store: Store, language: str) -> None:
-    page = build_page("home", language=language)
+    page = open_page("home", language=language)
     labels = {button.label for button in page.button}
     assert render("home.table_action", language) in labels
     for name in SAMPLES:
@@ -60,7 +52,7 @@ def test_the_machine_once_it_was_measured(store: Store) -> None:
     here = read_machine()
     gpu = Gpu("H100 *80GB*", 80 * 2**30)
     save_machine(store, Machine(here.cores, here.memory, (gpu,), "bf16", {"fp32": 60.0, "bf16": 1234.5}))
-    page = build_page("home")
+    page = open_page("home")
     values = [metric.value for metric in page.metric]
     assert values[2:] == [r"H100 \*80GB\* \(80 GiB\)", "bf16", "1,234 GFLOP/s"]
 
@@ -68,13 +60,13 @@ def test_the_machine_once_it_was_measured(store: Store) -> None:
 def test_another_machines_measurement_is_not_shown(store: Store) -> None:
     here = read_machine()
     save_machine(store, Machine(here.cores + 1, here.memory, (), "bf16", {"bf16": 1.0}))
-    assert build_page("home").metric[2].value == "measuring…"
+    assert open_page("home").metric[2].value == "measuring…"
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_last_runs(store: Store, language: str) -> None:
     runs = add_every_state(store)
-    page = build_page("home", language=language)
+    page = open_page("home", language=language)
     opens = {key: page.button(key=f"home_{run_id}").label for key, run_id in runs.items()}
     assert opens["finished"] == render("home.open_report", language)
     assert opens["running"] == render("home.open_runs", language)
@@ -94,7 +86,7 @@ def test_a_samples_draft_is_a_whole_config(store: Store, name: str) -> None:
 
 
 def test_a_sample_is_one_click_from_the_chain_page(store: Store, home: Path, left_for: list[str]) -> None:
-    page = build_page("home")
+    page = open_page("home")
     page.button(key="door_tiny").click()
     run(page)
     assert (home / "draft.yaml").is_file()
@@ -102,7 +94,7 @@ def test_a_sample_is_one_click_from_the_chain_page(store: Store, home: Path, lef
 
 
 def test_an_opened_yaml_becomes_the_draft(store: Store, home: Path, left_for: list[str]) -> None:
-    page = build_page("home")
+    page = open_page("home")
     page.get("file_uploader")[0].set_value(("run.yaml", b"\xef\xbb\xbfname: mine\ndata: {train: a.csv}\n", "text/yaml"))
     run(page)
     assert "name: mine" in (home / "draft.yaml").read_text()
@@ -120,7 +112,7 @@ def test_an_opened_yaml_becomes_the_draft(store: Store, home: Path, left_for: li
 )
 def test_a_bad_yaml_is_a_sentence_and_the_draft_stays(store: Store, home: Path, content: bytes, words: str) -> None:
     (home / "draft.yaml").write_text("name: old\n")
-    page = build_page("home")
+    page = open_page("home")
     page.get("file_uploader")[0].set_value(("run.yaml", content, "text/yaml"))
     run(page)
     assert words in page.error[0].value.replace("\\", "")
@@ -133,5 +125,5 @@ def test_yaml_of_a_run_can_be_read_back() -> None:
 
 
 def test_doors_lead_on(store: Store, left_for: list[str]) -> None:
-    click(build_page("home"), "door_table")
+    click(open_page("home"), "door_table")
     assert left_for == ["data"]

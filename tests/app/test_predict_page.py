@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from chain_core.messages import LANGUAGES, render
 from chain_core.services.store import Store
-from tests.app.single import build_page, click, run
+from tests.app.harness import click, open_page, run
 from tests.services.seed import add_done, add_every_state, add_run
 
 
 @pytest.fixture(autouse=True)
-def _inline(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("CHAIN_WORKER", "off")
+def _predictor(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CHAIN_PREDICTOR", "tests.services.fakes:load_predictor")
-    yield
-    st.cache_resource.clear()
 
 
 @pytest.fixture
@@ -29,7 +24,7 @@ def store(home: Path) -> Store:
 
 
 def open_predict(run_id: str | None = None, language: str = "en") -> AppTest:
-    return build_page("predict", run_id, language)
+    return open_page("predict", language, run=run_id)
 
 
 def ask(page: AppTest, texts: str) -> AppTest:

@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from chain_core.messages import LANGUAGES, render
-from chain_core.paths import PROJECT
 from chain_core.reports.examples import compute_examples, filter_examples
 from chain_core.reports.metrics import compute_report
 from chain_core.reports.predictions import save_predictions
 from chain_core.services.store import Store
+from tests.app.harness import open_page
 from tests.reports.make import make_predictions
 from tests.services.seed import RICH_NAME, add_done, add_run
 
 PREDICTIONS = {"test": make_predictions(120), "validation": make_predictions(30, split="validation", seed=1)}
-
-
-@pytest.fixture(autouse=True)
-def _inline(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("CHAIN_WORKER", "off")
-    yield
-    st.cache_resource.clear()
 
 
 @pytest.fixture
@@ -44,13 +35,7 @@ def add_report(store: Store, name: str = RICH_NAME, splits: tuple[str, ...] = ("
 
 
 def open_report(run_id: str | None = None, language: str = "en") -> AppTest:
-    page = AppTest.from_file(str(PROJECT / "pages" / "report.py"), default_timeout=60)
-    page.session_state["language"] = language
-    if run_id:
-        page.query_params["run"] = run_id
-    page.run()
-    assert not page.exception
-    return page
+    return open_page("report", language, run=run_id)
 
 
 def open_tab(page: AppTest, run_id: str, number: int, split: str = "test") -> AppTest:
@@ -126,7 +111,7 @@ def test_pages_and_filters(store: Store) -> None:
     assert len(get_table(page)) == 50
     find(page, "number_input", page.number_input[0].key).set_value(3).run()
     assert get_table(page)["row"].tolist() == list(range(100, 120))
-    page.segmented_control[-1].set_value("wrong").run()
+    page.main.segmented_control[-1].set_value("wrong").run()
     wrong = filter_examples(examples, predictions, show="wrong")["row"].tolist()
     assert get_table(page)["row"].tolist() == wrong[:50]
     page.text_input[0].set_value("<script>").run()

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from chain_core.messages import LANGUAGES, render
 from chain_core.services.store import Store
-from tests.app.single import build_page, click
+from tests.app.harness import click, open_page
 from tests.services.seed import RICH_NAME, add_every_state, add_run
-
-
-@pytest.fixture(autouse=True)
-def _no_worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("CHAIN_WORKER", "off")
-    yield
-    st.cache_resource.clear()
 
 
 @pytest.fixture
@@ -28,7 +19,7 @@ def store(home: Path) -> Store:
 
 
 def open_runs(run_id: str | None = None, language: str = "en") -> AppTest:
-    return build_page("runs", run_id, language)
+    return open_page("runs", language, run=run_id)
 
 
 def read_texts(page: AppTest) -> str:

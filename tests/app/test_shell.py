@@ -8,6 +8,7 @@ import pytest
 
 from chain_core.messages import LANGUAGES, load_catalogue, render
 from chain_core.ui.shell import PAGES, escape_markdown
+from tests.app.harness import open_page
 
 RAW_KEY = re.compile(r"\b(chain|data|home|report|runs|predict|shell|nav|errors|notes)\.[a-z_]{3,}\b")
 FIELD = re.compile(r"\{\w+(\|[^{}]*)?\}")
@@ -20,8 +21,8 @@ def list_texts(app) -> list[str]:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("page", PAGES)
-def test_every_page_opens_empty_in_both_languages(open_app, page: str, language: str) -> None:
-    app = open_app(page, language)
+def test_every_page_opens_empty_in_both_languages(page: str, language: str) -> None:
+    app = open_page(page, language)
     assert not app.exception
     assert app.title[0].value == render(f"{page}.title", language)
     texts = [text for text in list_texts(app) if "<svg" not in text]
@@ -31,9 +32,9 @@ def test_every_page_opens_empty_in_both_languages(open_app, page: str, language:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_the_switch_changes_the_language_and_keeps_the_page(open_app, language: str) -> None:
+def test_the_switch_changes_the_language_and_keeps_the_page(language: str) -> None:
     other = next(name for name in LANGUAGES if name != language)
-    app = open_app("chain", language)
+    app = open_page("chain", language)
     switch = app.sidebar.get("button_group")[0]
     switch.set_value(other).run()
     assert not app.exception

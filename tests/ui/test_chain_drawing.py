@@ -15,7 +15,8 @@ from chain_core.messages import render
 from chain_core.modeling.catalogue import read_facts
 from chain_core.modeling.plan import compute_plan
 from chain_core.modeling.shapes import read_shapes
-from chain_core.ui.chain_drawing import build_drawing, format_count
+from chain_core.ui.chain_drawing import build_drawing
+from chain_core.ui.chain_marks import format_count
 
 HEADS = {
     "intent": {"kind": "classification", "column": "x", "depths": [0, "last"]},
