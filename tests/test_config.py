@@ -62,6 +62,7 @@ PARTS_THAT_DO_NOT_FIT: list[tuple[dict[str, Any], str, str]] = [
     ({"chain": {"depth": 2, "links": [{"tie": 2}, {}]}}, "chain.links[0].tie", "tie_later"),
     ({"chain": {"depth": 2, "links": [{}, {"tie": 1, "density": 0.5}]}}, "chain.links[1].tie", "tie_differs"),
     ({"chain": {"densities": "growing", "links": [{}, {"tie": 1}, {}]}}, "chain.links[1].tie", "tie_differs"),
+    ({"chain": {"densities": "growing", "links": {"tie": 1}}}, "chain.links.tie", "tie_differs"),
     ({"chain": {"links": {"kind": "linear", "tie": "backbone"}}}, "chain.links.tie", "tie_backbone_kind"),
     ({"chain": {"links": {"kind": "conv", "init": "backbone"}}}, "chain.links.init", "init_backbone_kind"),
     ({"backbone": {"tuning": "adalora", "final_rank": 32}}, "backbone.final_rank", "must_be_at_most"),

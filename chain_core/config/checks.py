@@ -69,6 +69,10 @@ def _check_chain(config: Config) -> Problems:
         yield from _check_link("chain.links", chain.links)
         if isinstance(chain.links.tie, int) and chain.links.tie >= max(chain.depth, 1):
             yield ConfigError("tie_later", path="chain.links.tie", given=chain.links.tie)
+        else:
+            positions = range(1, chain.depth + 1)
+            problems = [found for number in positions for found in _check_tie("chain.links.tie", config, number)]
+            yield from problems[:1]
 
 
 def _check_link(path: str, link: LinkConfig) -> Problems:

@@ -54,7 +54,7 @@ class Config(Section):
         """
         links = self.chain.links
         link = links[position - 1] if isinstance(links, tuple) else links
-        update: dict[str, object] = {"density": link.density * self._get_share(position)}
+        update: dict[str, object] = {"density": link.density * self.get_share(position)}
         if not isinstance(links, tuple) and isinstance(link.tie, int) and position <= link.tie:
             update["tie"] = None
         if link.kind == "auto":
@@ -62,7 +62,7 @@ class Config(Section):
             update["kind"] = "attention" if reads else "bottleneck"
         return link.model_copy(update=update)
 
-    def _get_share(self, position: int) -> float:
+    def get_share(self, position: int) -> float:
         """A link's share of the course of densities, in (0, 1]."""
         course, depth = self.chain.densities, self.chain.depth
         if isinstance(course, tuple):

@@ -78,6 +78,8 @@ class Plan:
     """Bytes of cached features."""
     seconds: float | None
     """Of the whole run; None where the machine's rate or the rows are unknown."""
+    densities: tuple[float, ...]
+    """Of link 1 … depth."""
 
     @property
     def trainable(self) -> int:
@@ -114,7 +116,8 @@ def compute_plan(
         taps, facts.num_layers, facts.hidden_size, tuned, not positions, parts,
         memory=disk + _estimate_memory(config, facts, parts, workload, tuned, positions),
         disk=disk,
-        seconds=_estimate_seconds(config, shapes, parts, workload, tuned, positions, gflops),
+        seconds=_estimate_seconds(config, facts, shapes, parts, workload, tuned, positions, gflops),
+        densities=tuple(config.get_link(position).density for position in range(1, config.chain.depth + 1)),
     )  # fmt: skip
 
 
@@ -184,12 +187,15 @@ def _estimate_memory(
     # Kept for the way back: about two dozen states, the inner states three times, and the attention's weights.
     kept_by_layer = 24 * facts.hidden_size + 3 * facts.intermediate_size + 2 * length * facts.hidden_size // 32
     kept_by_link = 20 * config.chain.width + facts.hidden_size
-    activations = BYTES * tokens * (tuned * kept_by_layer + config.chain.depth * kept_by_link)
+    kinds = [config.get_link(position).kind for position in range(1, config.chain.depth + 1)]
+    layers = tuned + kinds.count("backbone")
+    activations = BYTES * tokens * (layers * kept_by_layer + len(kinds) * kept_by_link)
     return PROCESS_BYTES + weights + optimiser + activations
 
 
 def _estimate_seconds(
     config: Config,
+    facts: BackboneFacts,
     shapes: BackboneShapes,
     parts: tuple[Part, ...],
     workload: Workload,
@@ -202,7 +208,8 @@ def _estimate_seconds(
     rows, below = workload.train + workload.others, len(shapes.layers) - tuned
     upper = shapes.count_layers(below)
     frozen = shapes.count_layers(0) - upper
-    chain = sum(part.parameters for part in parts if part.kind in ("link", "head"))
+    chain = sum(part.parameters for part in parts if part.kind == "head")
+    chain += sum(link.used for link in count_links(config, facts, shapes))
     length = workload.tokens if positions else 1.0
     reading = 2.0 * frozen * rows * workload.tokens / (gflops * 1e9 * FORWARD_SHARE)
     # Forward once and backward about twice as much; an adapter's backward pass skips the gradients of the weights.

@@ -22,6 +22,7 @@ from chain_core.data.store import open_rows
 from chain_core.data.text import read_texts
 from chain_core.errors import BackboneError, ChainError, ConfigError, DataError
 from chain_core.modeling.catalogue import BackboneFacts, load_token_counter
+from chain_core.modeling.density import fill_densities
 from chain_core.modeling.plan import Plan, Workload, compute_plan
 from chain_core.modeling.shapes import BackboneShapes, read_shapes
 from chain_core.services.complete import complete_mapping
@@ -84,7 +85,10 @@ def inspect_draft(
     if facts is not None and shapes is not None and not any(p.path.startswith("chain.taps") for p in problems):
         classes = {task.name: max(len(task.label_space), 1) for task in tasks}
         workload = _count_workload(table, config, facts, rows.sizes) if rows and rows.sizes else None
-        plan = compute_plan(config, facts, shapes, classes, workload, gflops)
+        try:
+            plan = compute_plan(fill_densities(config, facts, shapes), facts, shapes, classes, workload, gflops)
+        except ConfigError as error:
+            problems.append(Problem(error.path, error))
     return Inspection(tuple(problems), config, columns, tasks, rows.sizes if rows else None, plan, targets)
 
 

@@ -24,8 +24,10 @@ from chain_core.errors import ResourceError
 from chain_core.modeling.bundle import save_bundle
 from chain_core.modeling.catalogue import BackboneFacts, read_facts
 from chain_core.modeling.chain import count_parameters
+from chain_core.modeling.density import describe_spending, fill_densities
 from chain_core.modeling.device import choose_device, choose_precision
 from chain_core.modeling.model import ChainModel, build_model
+from chain_core.modeling.shapes import read_shapes
 from chain_core.modeling.tuning import is_added
 from chain_core.reports.metrics import compute_report
 from chain_core.reports.predictions import HeadInfo, Predictions, build_predictions, save_predictions
@@ -122,14 +124,25 @@ def prepare_run(config: Config, folder: Path) -> Material:
     notes = list(data_set.notes)
     config, inferred = complete_config(config, table)
     notes += inferred
-    assert config.heads is not None
     facts = read_facts(config.backbone.name)
+    config, spent = _spend_budget(config, facts)
+    notes += spent
+    assert config.heads is not None
     texts = read_texts(table, config.input)
     tasks = build_tasks(table, config.heads, columns=config.input)
     splits = split_rows(table, config.data, tasks)
     tasks = build_tasks(table, config.heads, splits["train"])
     config = config.model_copy(update={"data": _fix_paths(config.data, folder)})
     return Material(config, table, texts, tasks, splits, facts, tuple(notes))
+
+
+def _spend_budget(config: Config, facts: BackboneFacts) -> tuple[Config, list[dict[str, Any]]]:
+    """The config with its budget turned into densities, and a note that says which."""
+    if config.chain.budget is None:
+        return config, []
+    shapes = read_shapes(facts.folder, facts.num_layers)
+    filled = fill_densities(config, facts, shapes)
+    return filled, describe_spending(config, filled, facts, shapes)
 
 
 def _fix_paths(data: Any, folder: Path) -> Any:

@@ -60,6 +60,7 @@ def test_a_good_draft_has_a_plan_and_no_problem(folder: Path) -> None:
     ("sections", "path", "code"),
     [
         ({"chain": {"depth": 1, "taps": [7]}}, "chain.taps[0]", "tap_beyond"),
+        ({"chain": {"budget": "50k"}}, "chain.budget", "budget_too_small"),
         ({"backbone": {"tuning": "full", "layers": 7}}, "backbone.layers", "must_be_at_most"),
         ({"backbone": {"tuning": "lora", "targets": ["nothing"]}}, "backbone.targets", "lora_targets"),
         ({"input": {"tokens": "tokens", "max_length": 4000}}, "input.max_length", "must_be_at_most"),
@@ -140,3 +141,12 @@ def test_a_hub_that_does_not_answer_holds_nobody_up(monkeypatch: pytest.MonkeyPa
     assert isinstance(future.exception(10), TimeoutError)
     assert ask_backbone("owner/model").code == "hub_unreachable"  # type: ignore[union-attr]
     forget_backbone("owner/model")
+
+
+def test_the_plan_spends_the_budget(folder: Path) -> None:
+    chain = {"depth": 3, "links": {"kind": "attention"}, "budget": "500k", "densities": "growing"}
+    plan = inspect(folder, chain=chain).plan
+    assert plan is not None
+    spent = sum(part.parameters for part in plan.parts if part.kind == "link")
+    assert 450_000 < spent <= 500_000
+    assert plan.densities == tuple(sorted(plan.densities))

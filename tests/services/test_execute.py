@@ -263,3 +263,46 @@ def test_a_second_run_neither_tokenises_nor_runs_the_backbone(folder, backbone, 
     monkeypatch.setattr("chain_core.training.assemble.load_lower", refuse)
     second, _ = execute(folder, backbone, name="again")
     assert first["test"] == second["test"]
+
+
+EVERYTHING = {
+    "depth": 4,
+    "width": 32,
+    "links": [
+        {"kind": "conv", "kernel": 3},
+        {"kind": "backbone", "tie": "backbone", "init": "backbone"},
+        {"kind": "backbone", "tie": 2, "detach": True},
+        {"kind": "attention", "init": "backbone", "density": 0.5},
+    ],
+}
+
+
+@pytest.mark.parametrize("tuning", [{}, {"tuning": "full", "layers": 3}], ids=["frozen", "tuned"])
+def test_chains_of_every_kind_train_are_reported_and_come_back(folder, backbone, tuning):
+    heads = {
+        "intent": {"kind": "classification", "column": "intent", "depths": [0, 2, 4], "mixture": True},
+        "slots": {"kind": "tagging", "column": "slots", "depths": [1, 4], "share": True},
+    }
+    report, _ = execute(folder, backbone, chain=EVERYTHING, heads=heads, backbone={"name": str(backbone), **tuning})
+    counts = report["parameters"]["per_link"]
+    assert counts[2] == 2 * 32 + 32 * 32 + 32  # what it joins its tap with; the rest is link 2's
+    assert counts[1] == counts[2] + 2 * (32 * 32 + 32)  # and two projections: the layer is the backbone's
+    assert set(report["depths"]["test"]) == {"1", "4"}
+    saved = load_predictions(folder / "run" / "predictions" / "test.parquet")
+    answers = list(load_predictor(folder / "run").predict([{"tokens": t} for t in saved.table["tokens"].to_pylist()]))
+    for answer, label in zip(answers, saved.get_predicted("intent", 4), strict=True):
+        assert list(answer["heads"]["intent"]) == ["4"]
+        assert answer["heads"]["intent"]["4"]["label"] == label
+    assert [list(answer["heads"]["slots"]) for answer in answers[:1]] == [["1", "4"]]
+
+
+def test_a_budget_is_spent_and_the_written_config_spends_the_same(folder, backbone):
+    chain = {"depth": 2, "width": 32, "budget": "8k", "densities": "growing"}
+    report, events = execute(folder, backbone, chain=chain)
+    (note,) = [event for event in events if event.get("code") == "budget_spent"]
+    assert sum(report["parameters"]["per_link"]) == note["params"]["parameters"] <= 8_000
+    written = resolve_config(load_yaml((folder / "run" / "config.yaml").read_text()))
+    assert written.chain.budget is None
+    again = execute_run(written, folder / "again", folder=folder, emit=lambda event: None)
+    assert again["parameters"] == report["parameters"]
+    assert again["test"] == report["test"]
