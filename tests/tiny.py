@@ -57,6 +57,21 @@ def _build_config(family: str, layers: int, width: int):
     return AutoConfig.for_model(family, **{**common, **settings[family]})
 
 
+def save_tiny_translator(folder: Path) -> Path:
+    """A random sequence-to-sequence model that says much nonsense; the same weights at every call."""
+    from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
+
+    torch.manual_seed(3)
+    config = T5Config(
+        vocab_size=len(VOCABULARY), d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2, pad_token_id=0,
+        eos_token_id=3, decoder_start_token_id=0, initializer_factor=5.0,
+    )  # fmt: skip
+    T5ForConditionalGeneration(config).save_pretrained(folder)
+    names = {"pad_token": "[PAD]", "unk_token": "[UNK]", "eos_token": "[SEP]", "cls_token": "[CLS]"}
+    PreTrainedTokenizerFast(tokenizer_object=_build_tokenizer(), **names).save_pretrained(folder)
+    return folder
+
+
 @cache
 def _build_tokenizer() -> Tokenizer:
     vocabulary = {token: number for number, token in enumerate(VOCABULARY)}

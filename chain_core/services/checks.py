@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from chain_core.config import LORA_TUNINGS, Config, DataConfig, HeadConfig, InputConfig, find_problems, resolve_config
+from chain_core.data.augment import read_synonyms
 from chain_core.data.schema import Task, build_tasks
 from chain_core.data.splits import split_rows
 from chain_core.data.store import open_rows
@@ -80,6 +81,7 @@ def inspect_draft(
     if rows is not None:
         problems += rows.problems
     problems += find_draft_problems(config, facts, shapes, table)
+    problems += _check_files(config, folder)
     tasks = rows.tasks if rows else ()
     plan = None
     if facts is not None and shapes is not None and not any(p.path.startswith("chain.taps") for p in problems):
@@ -150,6 +152,21 @@ def _check_columns(config: Config, table: pa.Table):
     for name, head in (config.heads or {}).items():
         if head.column in read:
             yield _build_problem("head_reads_input", f"heads.{name}.column", head=name, column=head.column)
+
+
+def _check_files(config: Config, folder: Path):
+    """What `augment` names must be there; files and folders are relative to `folder`."""
+    augment = config.augment
+    if augment.synonyms is not None:
+        try:
+            read_synonyms(folder / Path(augment.synonyms).expanduser())
+        except DataError as error:
+            yield Problem("augment.synonyms", error)
+    for name in augment.back_translation or ():
+        path = folder / Path(name).expanduser()
+        if not (path / "config.json").is_file() or not any(path.glob("*.safetensors")):
+            key = "augment.back_translation"
+            yield Problem(key, BackboneError("translation_missing", path=key, folder=str(path)))
 
 
 def _build_problem(code: str, path: str, **params: object) -> Problem:

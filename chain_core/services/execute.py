@@ -31,6 +31,7 @@ from chain_core.modeling.shapes import read_shapes
 from chain_core.modeling.tuning import is_added
 from chain_core.reports.metrics import compute_report
 from chain_core.reports.predictions import HeadInfo, Predictions, build_predictions, save_predictions
+from chain_core.services.augmentation import augment_material, fix_augment_paths
 from chain_core.services.complete import complete_config
 from chain_core.storage.disk import is_full
 from chain_core.storage.entries import make_room
@@ -132,8 +133,9 @@ def prepare_run(config: Config, folder: Path) -> Material:
     tasks = build_tasks(table, config.heads, columns=config.input)
     splits = split_rows(table, config.data, tasks)
     tasks = build_tasks(table, config.heads, splits["train"])
-    config = config.model_copy(update={"data": _fix_paths(config.data, folder)})
-    return Material(config, table, texts, tasks, splits, facts, tuple(notes))
+    fixed = {"data": _fix_paths(config.data, folder), "augment": fix_augment_paths(config.augment, folder)}
+    config = config.model_copy(update=fixed)
+    return augment_material(Material(config, table, texts, tasks, splits, facts, tuple(notes)))
 
 
 def _spend_budget(config: Config, facts: BackboneFacts) -> tuple[Config, list[dict[str, Any]]]:

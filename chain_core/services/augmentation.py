@@ -1,0 +1,155 @@
+"""Changed copies of a run's train rows, as rows of their own: so what the backbone makes of them is cached like any."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from chain_core.config import AugmentConfig, Config
+from chain_core.data.augment import (
+    Copies,
+    append_copies,
+    change_rows,
+    join_cells,
+    join_copies,
+    list_words,
+    read_synonyms,
+)
+from chain_core.data.cells import Note, build_note, find_missing, split_lists
+from chain_core.data.labels import read_gold
+from chain_core.data.text import Texts, get_column
+from chain_core.data.words import split_words
+from chain_core.modeling.catalogue import BackboneFacts
+from chain_core.modeling.device import choose_device
+from chain_core.modeling.neighbours import find_neighbours
+from chain_core.modeling.translation import translate_back
+from chain_core.training.assemble import Material
+
+POINTING = ("span", "relation")
+"""Kinds of heads whose labels point at places in the text, which a changed text no longer has."""
+
+
+def augment_material(material: Material) -> Material:
+    """The material with `augment.copies` changed copies of each train row, in the train split alone.
+
+    Rows of no words get none, nor do rows whose labels point at places in the text; a copy that came out as its
+    row is left out. The same seed gives the same copies.
+    """
+    settings, texts = material.config.augment, material.texts
+    if not settings.copies:
+        return material
+    rows, notes = _choose_rows(material)
+    tags = _read_tags(material)
+    replacements = _find_replacements(settings, material.facts, texts, rows)
+    random = np.random.default_rng(material.config.train.seed)
+    translated, repeated = None, np.tile(rows, settings.copies)
+    if settings.back_translation is not None:
+        whole, tagged = _split_tagged(rows, tags)
+        if len(tagged):
+            notes.append(build_note("rows_not_translated", rows=len(tagged)))
+        translated = _translate(texts, whole, material.config, tags)
+        repeated = np.concatenate([tagged, np.tile(rows, settings.copies - 1)])
+    changed = change_rows(texts, tags, repeated, settings, replacements, random)
+    copies = changed if translated is None else join_copies(translated, changed)
+    notes.append(build_note("rows_augmented", rows=len(copies.rows), train=len(material.splits["train"])))
+    return replace(_append(material, copies, tags), notes=(*material.notes, *notes))
+
+
+def fix_augment_paths(settings: AugmentConfig, folder: Path) -> AugmentConfig:
+    """The files and folders that it names as absolute paths. `folder`: what they are relative to."""
+
+    def fix(path: str) -> str:
+        return str((folder / Path(path).expanduser()).resolve())
+
+    update: dict[str, object] = {}
+    if settings.synonyms is not None:
+        update["synonyms"] = fix(settings.synonyms)
+    if settings.back_translation is not None:
+        update["back_translation"] = tuple(fix(path) for path in settings.back_translation)
+    return settings.model_copy(update=update)
+
+
+def _choose_rows(material: Material) -> tuple[np.ndarray, list[Note]]:
+    """The train rows that can be changed, and what is to be said of the others."""
+    rows = material.splits["train"]
+    first = material.texts.first
+    sizes = np.diff(split_lists(first)[1]) if material.texts.kind == "tokens" else None
+    if sizes is None:
+        sizes = np.array([len(split_words(text)) for text in first.to_pylist()])
+    pointing = np.zeros(len(first), bool)
+    for task in material.tasks:
+        if task.kind in POINTING:
+            pointing |= ~find_missing(get_column(material.table, task.column))
+    notes = []
+    if pointing[rows].any():
+        notes.append(build_note("rows_not_augmented", rows=int(pointing[rows].sum())))
+    return rows[(sizes[rows] > 0) & ~pointing[rows]], notes
+
+
+def _find_replacements(
+    settings: AugmentConfig, facts: BackboneFacts, texts: Texts, rows: np.ndarray
+) -> dict[str, tuple[str, ...]]:
+    if settings.synonyms is not None:
+        return read_synonyms(Path(settings.synonyms))
+    return find_neighbours(facts, list_words(texts, rows), settings.neighbours) if settings.replace else {}
+
+
+def _split_tagged(rows: np.ndarray, tags: Mapping[str, pa.Array]) -> tuple[np.ndarray, np.ndarray]:
+    """Rows without a tag, which can be translated, and rows with tags, whose words a translation would lose."""
+    tagged = np.zeros(len(rows), bool)
+    for column in tags.values():
+        tagged |= np.diff(split_lists(column)[1])[rows] > 0
+    return rows[~tagged], rows[tagged]
+
+
+def _read_tags(material: Material) -> dict[str, pa.Array]:
+    """Column -> its tags, of the heads that tag."""
+    tagging = [task for task in material.tasks if task.kind == "tagging" and material.texts.kind == "tokens"]
+    return {task.column: read_gold(material.table, task) for task in tagging}
+
+
+def _translate(texts: Texts, rows: np.ndarray, config: Config, tags: Mapping[str, pa.Array]) -> Copies:
+    """Copies of rows, none of which is tagged, that went through both models of `augment.back_translation`."""
+    assert config.augment.back_translation is not None
+    there, back = config.augment.back_translation
+    taken = pa.array(rows)
+    first = texts.first.take(taken).to_pylist()
+    before = [[" ".join(words) for words in first] if texts.kind == "tokens" else first]
+    if texts.second is not None:
+        before.append(texts.second.take(taken).to_pylist())
+    device = choose_device(config.train.device)
+    after = [translate_back(part, (Path(there), Path(back)), device) for part in before]
+    words = [split_words(text) for text in after[0]]
+    changed = np.zeros(len(rows), bool)
+    for old, new in zip(before, after, strict=True):
+        changed |= np.array([one != other for one, other in zip(old, new, strict=True)], bool)
+    kept = pa.array(np.flatnonzero(changed & np.array([bool(row) for row in words], bool)))
+    told = pa.array(words if texts.kind == "tokens" else after[0], texts.first.type).take(kept)
+    second = None if texts.second is None else pa.array(after[1], texts.second.type).take(kept)
+    missing = {name: pa.nulls(len(kept), column.type) for name, column in tags.items()}
+    return Copies(rows[kept.to_numpy()], Texts(texts.kind, told, second), missing)
+
+
+def _append(material: Material, copies: Copies, tags: Mapping[str, pa.Array]) -> Material:
+    """The material with the copies behind its rows, in the train split."""
+    columns, texts = material.config.input, material.texts
+    first = join_cells(texts.first, copies.texts.first)
+    second = None
+    replaced = {name: join_cells(column, copies.tags[name]) for name, column in tags.items()}
+    if name := columns.tokens or columns.text:
+        replaced[name] = first
+    if texts.second is not None and copies.texts.second is not None:
+        second = join_cells(texts.second, copies.texts.second)
+        if columns.pair:
+            replaced[columns.pair] = second
+    rows = material.table.num_rows + np.arange(len(copies.rows))
+    return replace(
+        material,
+        table=append_copies(material.table, copies, replaced),
+        texts=Texts(texts.kind, first, second),
+        splits={**material.splits, "train": np.concatenate([material.splits["train"], rows])},
+    )
