@@ -30,6 +30,8 @@ from chain_core.storage.drafts import open_draft
 from chain_core.storage.entries import make_room, touch_entry
 from chain_core.storage.leases import read_leased
 
+VERSION = 2
+"""Of what is kept of a pass: a change computes again. 2: a causal backbone's vector is its last position."""
 TOKENS_PER_BATCH = 4096
 LARGEST_HALF = 60_000.0
 """States are kept as float16; beyond this they are kept as float32."""
@@ -161,7 +163,7 @@ def _check_disk(folder: Path, needed: int) -> None:
 
 def compute_cache_key(weights: Path, encoded: Encoded, dtype: torch.dtype, device: torch.device) -> str:
     """The name of a cache's folder: the hash of what its content depends on."""
-    parts = (compute_weights_key(weights), encoded.compute_key(), str(dtype), device.type)
+    parts = (str(VERSION), compute_weights_key(weights), encoded.compute_key(), str(dtype), device.type)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
 
 

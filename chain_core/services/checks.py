@@ -245,7 +245,7 @@ def _read_rows(
         except DataError as error:
             problems.append(Problem(f"heads.{name}", error))
     try:
-        rows = split_rows(table, data, tasks)
+        rows = split_rows(table, data, tasks, columns)
         train = rows["train"] if len(rows["train"]) < table.num_rows else None
     except DataError as error:
         return _Rows((*problems, Problem("data", error)), tuple(tasks), None)

@@ -131,7 +131,7 @@ def prepare_run(config: Config, folder: Path) -> Material:
     assert config.heads is not None
     texts = read_texts(table, config.input)
     tasks = build_tasks(table, config.heads, columns=config.input)
-    splits = split_rows(table, config.data, tasks)
+    splits = split_rows(table, config.data, tasks, config.input)
     tasks = build_tasks(table, config.heads, splits["train"])
     fixed = {"data": _fix_paths(config.data, folder), "augment": fix_augment_paths(config.augment, folder)}
     config = config.model_copy(update=fixed)

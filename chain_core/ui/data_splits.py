@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from chain_core.config import DataConfig
+from chain_core.config import DataConfig, InputConfig
 from chain_core.data.readers import SPLIT
 from chain_core.data.splits import split_rows
 from chain_core.data.store import DataSet, read_table
@@ -115,7 +115,9 @@ def _count(
 ) -> dict[str, int] | ChainError:
     """Split -> rows."""
     try:
-        rows = split_rows(read_table(_data_set), DataConfig(train=_data_set.id, **dict(chosen)), _choice.tasks)
+        data = DataConfig(train=_data_set.id, **dict(chosen))
+        inputs = InputConfig(**_choice.suggested.get("input", {}))
+        rows = split_rows(read_table(_data_set), data, _choice.tasks, inputs)
     except ChainError as error:
         return error
     return {split: len(numbers) for split, numbers in rows.items()}

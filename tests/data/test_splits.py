@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chain_core.config import DataConfig, HeadConfig
+from chain_core.config import DataConfig, HeadConfig, InputConfig
+from chain_core.data.cells import hash_rows
 from chain_core.data.schema import build_tasks
 from chain_core.data.splits import split_rows
 from chain_core.data.store import SPLIT
@@ -21,7 +22,8 @@ KINDS = {"c": "classification", "m": "multilabel", "r": "regression", "t": "tagg
 
 def split(table: pa.Table, columns: str = "c", **data):
     heads = {name: HeadConfig(kind=KINDS[name], column=name) for name in columns}
-    return split_rows(table, DataConfig(train="x", **data), build_tasks(table, heads))
+    inputs = InputConfig(**{name: name for name in ("text", "pair", "tokens") if name in table.column_names})
+    return split_rows(table, DataConfig(train="x", **data), build_tasks(table, heads), inputs)
 
 
 def test_fractions_are_stratified_over_all_tasks():
@@ -116,3 +118,84 @@ def test_a_million_rows_without_a_loop():
     table = pa.table({"c": pa.array(np.random.default_rng(0).integers(0, 50, count)).cast(pa.string())})
     rows = split(table, validation=0.1)
     assert len(rows["validation"]) == 100_000
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["", "one", "two", *"abcdefghijklmnop"]), st.sampled_from("xyz")),
+        min_size=8, max_size=80,
+    ),
+    st.floats(0.05, 0.45),
+    st.floats(0.05, 0.45),
+    st.integers(0, 3),
+)  # fmt: skip
+def test_equal_inputs_stay_together(cells, validation, test, seed):
+    """Wherever the different inputs are enough for it: no label is lost, no row is used twice."""
+    cells += [(f"input {number}", label) for number, label in enumerate("xyz" * 4)]
+    table = pa.table({"text": [text for text, _ in cells], "c": [label for _, label in cells]})
+    rows = split(table, validation=validation, test=test, split_seed=seed)
+    assert sorted(np.concatenate(list(rows.values()))) == list(range(len(cells)))
+    assert set(rows) == {"train", "validation", "test"}
+    assert {cells[row][1] for row in rows["train"]} == {label for _, label in cells}
+    places = {}
+    for name, chosen in rows.items():
+        for row in chosen:
+            if cells[row][0]:
+                places.setdefault(cells[row][0], set()).add(name)
+    assert all(len(names) == 1 for names in places.values())
+    again = split(table, validation=validation, test=test, split_seed=seed)
+    assert {name: chosen.tolist() for name, chosen in rows.items()} == {
+        name: chosen.tolist() for name, chosen in again.items()
+    }
+
+
+def test_repeated_inputs_leave_the_shares_what_they_are():
+    generator = np.random.default_rng(0)
+    texts = [f"text {number}" for number in generator.geometric(0.002, 5000)]
+    labels = ["ab"[hash_ % 2] for hash_ in generator.integers(0, 10, 5000)]
+    rows = split(pa.table({"text": texts, "c": labels}), validation=0.1, test=0.2)
+    assert len(rows["validation"]) == pytest.approx(500, rel=0.1)
+    assert len(rows["test"]) == pytest.approx(1000, rel=0.1)
+    assert not {texts[row] for row in rows["train"]} & {texts[row] for row in rows["validation"]}
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"text": ["same"] * 12},
+        {"text": [*"abc"] * 4},
+        {"text": [""] * 12},
+    ],
+)
+def test_few_different_inputs_are_divided_all_the_same(columns):
+    table = pa.table({**columns, "c": [*"xyz"] * 4})
+    rows = split(table, validation=0.2, test=0.2)
+    assert {name: len(chosen) > 0 for name, chosen in rows.items()} == dict.fromkeys(rows, True)
+    assert {table["c"][int(row)].as_py() for row in rows["train"]} == {*"xyz"}
+
+
+def test_a_pair_is_equal_where_both_texts_are():
+    table = pa.table(
+        {"text": ["a"] * 40, "pair": [f"pair {number // 2}" for number in range(40)], "c": ["x", "y"] * 20}
+    )
+    rows = split(table, validation=0.25)
+    for chosen in rows.values():
+        assert all(row ^ 1 in chosen for row in chosen.tolist())
+
+
+def test_an_input_of_most_rows_trains():
+    table = pa.table({"text": ["often"] * 80 + [f"text {number}" for number in range(40)], "c": ["x", "y"] * 60})
+    rows = split(table, validation=0.1)
+    assert set(range(80)) <= set(rows["train"].tolist())
+    assert len(rows["validation"]) == 12
+
+
+def test_token_lists_are_compared_item_by_item():
+    tokens = [["a b"], ["a", "b"]] * 10 + [[str(number)] for number in range(10)]
+    table = pa.table({"tokens": tokens, "c": ["x", "y"] * 15})
+    assert hash_rows(table["tokens"])[0] != hash_rows(table["tokens"])[1]
+    rows = split(table, validation=0.4)
+    for place in (0, 1):
+        names = {name for name, chosen in rows.items() if set(range(place, 20, 2)) & set(chosen.tolist())}
+        assert len(names) == 1
