@@ -68,7 +68,7 @@ def build_drawing(config: Config, plan: Plan, translate: Translate) -> str:
 
 
 def _place_rows(config: Config, plan: Plan, top: float) -> list[_Row]:
-    heads = _list_heads(config, plan)
+    heads = [part for part in plan.parts if part.kind == "head"]
     positions = list(range(1, config.chain.depth + 1))
     if not positions or any(0 in config.get_depths(head.name) for head in heads):
         positions.append(0)
@@ -86,17 +86,6 @@ def _place_rows(config: Config, plan: Plan, top: float) -> list[_Row]:
         rows.append(_Row(position, by_position[position], top, height))
         top += height
     return rows
-
-
-def _list_heads(config: Config, plan: Plan) -> list[Part]:
-    """The heads' boxes: one at each depth, but one in all, at its deepest, for a head that mixes its depths."""
-    assert config.heads is not None
-    parts = [part for part in plan.parts if part.kind == "head"]
-    return [
-        part
-        for part in parts
-        if not config.heads[part.name].mixture or part.position == config.get_depths(part.name)[-1]
-    ]
 
 
 def _place_layers(count: int, top: float, last: float) -> list[tuple[float, float]]:

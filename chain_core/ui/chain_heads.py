@@ -9,7 +9,7 @@ import streamlit as st
 
 from chain_core.config import HEAD_KINDS, SELF_SUPERVISED
 from chain_core.services.checks import Inspection
-from chain_core.ui import chain_edit
+from chain_core.ui import chain_edit, chain_lists
 from chain_core.ui.chain_data import find_columns
 from chain_core.ui.chain_fields import choice, edit, pick, read, real_number
 from chain_core.ui.chain_groups import Context, count_changes, show_group, show_problems
@@ -124,7 +124,7 @@ def _show_add(heads: Mapping[str, Any], inspection: Inspection) -> None:
     def add() -> None:
         chosen = st.session_state
         column = chosen.get("chain_add_column") or ""
-        edit(chain_edit.add_head, chosen["chain_add_kind"], column, data)
+        edit(chain_lists.add_head_and_stage, chosen["chain_add_kind"], column, data)
 
     with st.popover(t("chain.add_head"), icon=":material/add:", key="chain_add"):
         kind = st.selectbox(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from chain_core.config import SELF_SUPERVISED
-from chain_core.ui.chain_edit import Draft, complete, find_free_name, get_value, remove_head, set_value
+from chain_core.config import SELF_SUPERVISED, find_problems
+from chain_core.ui.chain_edit import Draft, add_head, complete, find_free_name, get_value, remove_head, set_value
 
 
 def list_stages(draft: Draft) -> list[Any]:
@@ -34,6 +34,14 @@ def add_stage(draft: Draft, objective: str) -> dict[str, Any]:
     depth = get_value(stages, (first, "depth")) if first < len(stages) else None
     added |= {"depth": depth} if isinstance(depth, int) else {}  # a chain never shrinks
     return {**draft, "stages": [*stages[:first], added, *stages[first:]]}
+
+
+def add_head_and_stage(draft: Draft, kind: str, column: str, data: str | None) -> dict[str, Any]:
+    """One more head, and the stage that it learns in where it is a self-supervised one that no stage trains."""
+    changed = add_head(draft, kind, column, data)
+    name = list(changed["heads"])[-1]
+    missing = any((p.code, p.path) == ("head_without_stage", f"heads.{name}") for p in find_problems(changed))
+    return add_stage(changed, kind) if missing else changed
 
 
 def remove_stage(draft: Draft, index: int) -> dict[str, Any]:

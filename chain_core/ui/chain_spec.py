@@ -27,6 +27,7 @@ from chain_core.config import (
 )
 from chain_core.config.checks import OPTIONS_OF_KINDS
 from chain_core.config.fields import Section
+from chain_core.ui.chain_edit import get_value
 
 LARGEST = 1_000_000
 """The upper end of a field whose key has none."""
@@ -137,15 +138,14 @@ def _mixes(section: Scope, whole: Scope) -> bool:
 
 
 def _weighs_classes(section: Scope, whole: Scope) -> bool:
-    return section.get("kind") in OPTIONS_OF_KINDS["focal"]
+    return section.get("kind") in OPTIONS_OF_KINDS["focal"] and not section.get("crf")
 
 
 def _has_pair(section: Scope, whole: Scope) -> bool:
     if section.get("kind") not in OPTIONS_OF_KINDS["pooling"]:
         return False
     name = section.get("data")
-    entry = (whole.get("also") or {}).get(name) if name else whole
-    columns = entry.get("input") if isinstance(entry, Mapping) else None
+    columns = get_value(whole, ("also", name, "input") if isinstance(name, str) else ("input",))
     return section.get("kind") == "next_sentence" or (isinstance(columns, Mapping) and bool(columns.get("pair")))
 
 

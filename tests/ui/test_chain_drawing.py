@@ -68,6 +68,52 @@ def test_taps_and_tuned_layers_show() -> None:
     assert trained == 2 + 1 + 1 + 1, "two layers, one link, the lexical tap, the legend"
 
 
+ALL_KINDS = [
+    {"kind": "linear"}, {"kind": "bottleneck"}, {"kind": "attention", "density": 0.25}, {"kind": "conv"},
+    {"kind": "backbone", "strategy": "freeze"}, {"kind": "backbone", "tie": "backbone"},
+    {"kind": "bottleneck", "tie": 2, "detach": True},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_what_a_link_is_shows(language: str) -> None:
+    drawing = draw(language, chain={"depth": 7, "width": 384, "taps": [1, 2, 3, 4, 5, 4, 6], "links": ALL_KINDS})
+    texts = list_texts(drawing)
+    for kind in ("linear", "bottleneck", "attention", "conv", "backbone"):
+        assert render(f"chain.link_{kind}", language) in texts
+    assert f"= {render('chain.layer', language, number=4)}" in texts
+    assert f"= {render('chain.tie_link', language, number=2)}" in texts
+    assert count(drawing, "path", "cd-cut") == 2, "between links 6 and 7, and in the legend"
+    fills = {float(box.get("width", "")) for box in drawing.iter("rect") if "cd-share" in box.get("class", "")}
+    assert min(fills) == pytest.approx(0.25 * max(fills))
+
+
+def test_links_that_join_later_name_their_stage() -> None:
+    stages = [{"depth": 1}, {"depth": 3}, {}]
+    texts = list_texts(draw(chain={"depth": 4}, stages=stages))
+    assert [text for text in texts if text.startswith("+")] == ["+ Stage 2", "+ Stage 2", "+ Stage 3"]
+
+
+def test_a_mixture_has_one_box_and_reads_all_its_depths() -> None:
+    mixed = {**HEADS["intent"], "depths": [0, 1, 3], "mixture": True}
+    drawing = draw(heads={"intent": mixed})
+    assert list_texts(drawing).count("intent") == 1
+    assert render("chain.mixture_short", "en") in list_texts(drawing)
+    curves = [path for path in drawing.iter("path") if "C" in path.get("d", "")]
+    assert len(curves) == 3 + 3, "three taps, three depths"
+
+
+def test_a_shared_head_says_where_its_parameters_are() -> None:
+    texts = list_texts(draw(heads={"intent": {**HEADS["intent"], "depths": [1, 3], "share": True}}))
+    assert sum("= depth 1" in text for text in texts) == 1
+
+
+def test_a_head_of_another_data_set_says_so() -> None:
+    also = {"news": {"data": {"train": "n"}, "input": {"text": "t"}}}
+    heads = {**HEADS, "topic": {"kind": "classification", "column": "z", "data": "news"}}
+    assert "from news" in list_texts(draw(also=also, heads=heads))
+
+
 def test_all_stays_inside_the_picture() -> None:
     heads = {f"head{index}": {**HEADS["intent"], "depths": [0, 6, 12]} for index in range(6)}
     svg = draw(chain={"depth": 12}, heads=heads).find("svg")
