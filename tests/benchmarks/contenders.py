@@ -112,8 +112,8 @@ def build_ablations(layers: int) -> list[Contender]:
             (kind, f"{kind} links", {"links": {"kind": kind}}) for kind in ("linear", "bottleneck", "conv", "backbone")
         ],
         "density": [
-            *[(f"density-{share}", f"density {share}", {"links": {"density": share}}) for share in (0.5, 0.25, 0.125)],
-            *[(course, f"densities {course}", {"densities": course}) for course in ("growing", "shrinking")],
+            *[(f"density-{part}", f"density 1/{part}", {"links": {"density": 1 / part}}) for part in (2, 4, 8)],
+            *[(course, f"{course} densities", {"densities": course}) for course in ("growing", "shrinking")],
         ],
         "budget": [
             (f"budget-{course}", f"500,000 parameters, {course}", {"budget": "500k", "densities": course})
@@ -165,7 +165,7 @@ def build_ablations(layers: int) -> list[Contender]:
         ],
         "augmentation": [("augment", "two changed copies of each row", {"augment": {"copies": 2}})],
         "stages": [
-            ("growing", "grows from 1 to 3 links",
+            ("grown", "grows from 1 to 3 links",
              {"stages": [{"depth": 1, "epochs": 3}, {"depth": 2, "epochs": 3}, {"depth": 3, "epochs": 4}]}),
             ("heads-first", "heads alone for 2 epochs first",
              {"stages": [{"trains": ["heads"], "epochs": 2}, {"epochs": 8}]}),
@@ -210,14 +210,16 @@ def build_ablations(layers: int) -> list[Contender]:
 def build_tune(layers: int) -> list[Contender]:
     """The peers' settings that a careful user would try: compared on validation."""
     careful = [
-        Contender(f"lora-{rate:g}", f"LoRA, rate {rate:g}", "trainer", {**_CAREFUL, "learning_rate": rate}, axis="LoRA")
+        Contender(
+            f"lora-{rate:.0e}", f"LoRA, rate {rate:g}", "trainer", {**_CAREFUL, "learning_rate": rate}, axis="LoRA"
+        )
         for rate in (3e-4, 1e-3, 2e-3)
     ]
     careful.append(Contender("lora-eager", "LoRA, rate 0.001, plain attention", "trainer",
                              {**_CAREFUL, "attention": "eager"}, axis="LoRA"))  # fmt: skip
     full = {"tuning": "full", "epochs": 8, "batch_size": 32, "head_learning_rate": 1e-3}
     return careful + [
-        Contender(f"full-{rate:g}", f"full, rate {rate:g}", "trainer", {**full, "learning_rate": rate}, axis="full")
+        Contender(f"full-{rate:.0e}", f"full, rate {rate:g}", "trainer", {**full, "learning_rate": rate}, axis="full")
         for rate in (5e-5, 2e-4, 5e-4)
     ]
 

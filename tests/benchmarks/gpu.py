@@ -23,6 +23,7 @@ SHAPES: dict[str, dict[str, int]] = {
     "large": {"num_hidden_layers": 24, "hidden_size": 1024, "num_attention_heads": 16, "intermediate_size": 4096},
 }
 VOCABULARY = 30_522
+WORDS = 20_000
 MODES = ("features", "frozen", "lora", "full")
 """The frozen backbone alone; a chain on its kept states; a chain over LoRA in all layers; over all layers in full."""
 SHORTEST = 4
@@ -117,36 +118,42 @@ def build_run(folder: Path, mode: str, length: int):
 
 def make_batches(tasks, layers: dict[int, int], batch: int, length: int, steps: int) -> Batches:
     """Rows of length / SHORTEST … length tokens, each token a word; random labels; random states where asked for."""
-    from chain_core.data.encode import Encoded, build_lexical_table
-    from chain_core.training.feed import Feed, sample_batches
+    import pyarrow as pa
+
+    from chain_core.data.encode import encode_texts
+    from chain_core.data.text import Texts
+    from chain_core.training.feed import Feed
+    from chain_core.training.sampling import sample_batches
 
     random = np.random.default_rng(0)
     count = batch * steps
-    lengths = random.integers(max(length // SHORTEST, 3), length + 1, count)
-    offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
-    words = lengths - 2  # without the special tokens at both ends
-    word_offsets = np.concatenate(([0], np.cumsum(words))).astype(np.int64)
-    total = int(offsets[-1])
-    encoded = Encoded(
-        input_ids=random.integers(1000, VOCABULARY, total, dtype=np.int32),
-        token_type_ids=np.zeros(total, np.int8),
-        offsets=offsets,
-        word_starts=np.concatenate([np.arange(1, n + 1) for n in words]).astype(np.int32),
-        word_offsets=word_offsets,
-        lexical=np.empty(0, np.int32),
-        lexical_table=build_lexical_table([]),
-        truncated=0,
-    )
+    words = random.integers(max(length // SHORTEST, 3), length + 1, count) - 2  # without the special tokens
+    names = np.array([f"w{number}" for number in range(WORDS)])
+    texts = [names[random.integers(0, WORDS, size)].tolist() for size in words]
+    encoded = encode_texts(Texts("tokens", pa.array(texts)), build_tokenizer(), length)
     labels = {
-        "tags": (random.integers(0, len(tasks[0].label_space), int(word_offsets[-1])), word_offsets),
+        "tags": (random.integers(0, len(tasks[0].label_space), int(words.sum())), encoded.word_offsets),
         "topic": random.integers(0, len(tasks[1].label_space), count),
     }
+    total = len(encoded.input_ids)
     hidden = {
         layer: random.standard_normal((total, width), np.float32).astype(np.float16) for layer, width in layers.items()
     }
     rows = np.arange(count)
     feed = Feed(encoded, hidden, False, {}, labels, {"train": rows})
-    return Batches(feed, sample_batches(lengths, rows, batch, random))
+    return Batches(feed, sample_batches(encoded.lengths, rows, batch, random))
+
+
+def build_tokenizer():
+    """Each of WORDS made-up words is one token, between two special ones."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
+    tokenizer = Tokenizer(models.WordLevel({"[CLS]": 0, "[SEP]": 1, **{f"w{n}": n + 2 for n in range(WORDS)}}, "[SEP]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 0), ("[SEP]", 1)]
+    )
+    return tokenizer
 
 
 def _build_forward(lower, device, dtype):

@@ -82,7 +82,7 @@ class Epoch:
 
     def run(self) -> float:
         """Seconds of one epoch over the same batches in the same order."""
-        from chain_core.training.feed import sample_batches
+        from chain_core.training.sampling import sample_batches
         from chain_core.training.step import take_step
 
         self.model.train()
