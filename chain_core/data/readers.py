@@ -22,6 +22,7 @@ from chain_core.data.conll import read_conll
 from chain_core.data.detect import Source, detect_source
 from chain_core.data.encodings import find_bad_line
 from chain_core.data.json_rows import read_json, read_json_lines
+from chain_core.data.list_cells import find_list_columns, parse_list
 from chain_core.errors import DataError
 
 __all__ = ["Source", "detect_source", "get_notes", "read_batches"]
@@ -61,14 +62,29 @@ def _read_csv(path: Path, source: Source) -> Iterator[pa.RecordBatch]:
     with _open_text(path, source) as file:
         rows = _iterate_csv(file, source)
         header = next(rows, (0, []))[1]
-        schema, _ = _build_schema(header, [TEXT] * len(header))
-        first = True
-        while chunk := [row for _, row in islice(rows, BATCH_ROWS)]:
-            first = False
-            columns = [_to_array(cells, TEXT) for cells in zip(*chunk, strict=True)]
-            yield pa.record_batch(columns, schema=schema)
-        if first:
+        chunk = [row for _, row in islice(rows, BATCH_ROWS)]
+        lists = _find_lists(path, source, chunk, len(header))
+        types = [LIST if column in lists else TEXT for column in range(len(header))]
+        schema, _ = _build_schema(header, types)
+        if not chunk:
             raise DataError("header_only", columns=", ".join(schema.names))
+        while chunk:
+            columns = [
+                _to_array([parse_list(cell) for cell in cells] if kind == LIST else cells, kind)
+                for cells, kind in zip(zip(*chunk, strict=True), types, strict=True)
+            ]
+            yield pa.record_batch(columns, schema=schema)
+            chunk = [row for _, row in islice(rows, BATCH_ROWS)]
+
+
+def _find_lists(path: Path, source: Source, chunk: Sequence[list[str]], width: int) -> set[int]:
+    """Numbers of the columns that hold nothing but lists. The whole file is looked through only where some may."""
+    candidates = find_list_columns(chunk, range(width))
+    if not candidates or len(chunk) < BATCH_ROWS:
+        return candidates
+    with _open_text(path, source) as file:
+        rows = _iterate_csv(file, source)
+        return find_list_columns((row for _, row in islice(rows, 1, None)), candidates)
 
 
 def _iterate_csv(file: TextIO, source: Source) -> Iterator[tuple[int, list[str]]]:

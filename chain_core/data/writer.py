@@ -26,7 +26,7 @@ from chain_core.errors import DataError
 from chain_core.paths import get_folder
 from chain_core.storage.disk import explain_full_disk
 
-VERSION = 1  # of what readers make of a file: a change gives the same file a new id
+VERSION = 2  # of what readers make of a file: a change gives the same file a new id
 ROWS = "rows.arrow"
 META = "meta.json"
 _STALE = 24 * 3600  # seconds after which a half-written folder is a crash's
