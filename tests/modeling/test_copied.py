@@ -140,3 +140,14 @@ def test_dropout_is_the_links_own(folders, inputs):
     assert torch.equal(still(*inputs), still(*inputs))
     lively = build_link(32, LinkConfig(kind="backbone", init="backbone", dropout=0.5), Site(layer=layer)).train()
     assert not torch.equal(lively(*inputs), lively(*inputs))
+
+
+@pytest.mark.parametrize("family", ALL)
+def test_half_precision_is_close(folders, inputs, family):
+    (x, mask), layer = inputs, load_layer(folders, family)
+    link = build_link(32, LinkConfig(kind="backbone", init="backbone"), Site(layer=layer)).eval()
+    with torch.no_grad():
+        whole = link(x, mask)[mask]
+        with torch.autocast("cpu", torch.bfloat16):
+            half = link(x.half(), mask)[mask]
+    assert (half.float() - whole).norm() < 0.05 * whole.norm() + 0.05

@@ -132,3 +132,14 @@ def test_a_step_leaves_a_frozen_tied_layer_as_it_was(backbones, inputs):
     model(inputs)["a", 1].sum().backward()
     optimiser.step()
     assert all(torch.equal(value, before[name]) for name, value in model.borrowed.state_dict().items())
+
+
+@pytest.mark.parametrize("tie", [None, "backbone"])
+def test_growing_by_a_backbone_link_changes_nothing_at_first(backbones, inputs, tie):
+    first = {"kind": "backbone", "init": "backbone"}
+    links = [first, {"kind": "backbone", "tie": tie}]
+    model, _, _ = build(backbones["gpt2"], links)
+    model.chain.active_depth = 1
+    before = model(inputs)["a", 2]
+    model.chain.active_depth = 2
+    assert torch.equal(model(inputs)["a", 2], before)
