@@ -54,6 +54,8 @@ class Inspection:
     plan: Plan | None = None
     targets: tuple[str, ...] = ()
     """Names of the backbone's linear layers, which LoRA can wrap."""
+    built: Config | None = None
+    """The config as the plan has it: its budget turned into densities."""
 
 
 def inspect_draft(
@@ -83,15 +85,16 @@ def inspect_draft(
     problems += find_draft_problems(config, facts, shapes, table)
     problems += _check_files(config, folder)
     tasks = rows.tasks if rows else ()
-    plan = None
+    plan = built = None
     if facts is not None and shapes is not None and not any(p.path.startswith("chain.taps") for p in problems):
         classes = {task.name: max(len(task.label_space), 1) for task in tasks}
         workload = _count_workload(table, config, facts, rows.sizes) if rows and rows.sizes else None
         try:
-            plan = compute_plan(fill_densities(config, facts, shapes), facts, shapes, classes, workload, gflops)
+            built = fill_densities(config, facts, shapes)
+            plan = compute_plan(built, facts, shapes, classes, workload, gflops)
         except ConfigError as error:
             problems.append(Problem(error.path, error))
-    return Inspection(tuple(problems), config, columns, tasks, rows.sizes if rows else None, plan, targets)
+    return Inspection(tuple(problems), config, columns, tasks, rows.sizes if rows else None, plan, targets, built)
 
 
 def find_draft_problems(

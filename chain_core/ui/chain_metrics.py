@@ -13,7 +13,9 @@ METRICS = {
     "tagging": ("entity_f1", "entity_precision", "entity_recall", "token_accuracy", "token_micro_f1", "token_macro_f1"),
     "span": ("exact_match", "token_f1"),
     "relation": _LABELS,
-    "next_sentence": _LABELS,
+    "masked_lm": ("perplexity", "accuracy"),
+    "causal_lm": ("perplexity", "accuracy"),
+    "next_sentence": ("accuracy",),
 }
 """Head kind -> what its report measures, the main figure first."""
 

@@ -24,8 +24,8 @@ _LAST_DRAWING = "chain_last_drawing"
 
 def show_drawing(inspection: Inspection) -> None:
     """The chain as a picture; while something is wrong, the last one that could be drawn, faded."""
-    if inspection.config is not None and inspection.plan is not None:
-        drawing = build_drawing(inspection.config, inspection.plan, t)
+    if inspection.built is not None and inspection.plan is not None:
+        drawing = build_drawing(inspection.built, inspection.plan, t)
         st.session_state[_LAST_DRAWING] = drawing
     elif _LAST_DRAWING in st.session_state:
         drawing = f'<div class="chain-faded">{st.session_state[_LAST_DRAWING]}</div>'

@@ -120,7 +120,7 @@ def _show_more_links(inspection: Inspection, each: bool) -> None:
 
 def _tell_outcome(inspection: Inspection) -> None:
     """The taps and densities that the settings come to."""
-    plan, config = inspection.plan, inspection.config
+    plan, config = inspection.plan, inspection.built
     if plan is None or config is None:
         return
     taps = ", ".join(str(tap) for tap in plan.taps)

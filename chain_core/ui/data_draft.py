@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from chain_core.config import SELF_SUPERVISED
 from chain_core.data.store import DataSet
 
 
@@ -20,8 +21,16 @@ def build_draft(
         **kept,
         "data": {"train": data_set.id, **splits},
         "input": {**suggested.get("input", {}), **({"max_length": longest} if longest else {})},
-        "heads": {name: _keep(head, known.get(name)) for name, head in suggested.get("heads", {}).items()},
+        "heads": {
+            **{name: _keep(head, known.get(name)) for name, head in suggested.get("heads", {}).items()},
+            **{name: head for name, head in known.items() if _is_from_elsewhere(head)},
+        },
     }
+
+
+def _is_from_elsewhere(head: Any) -> bool:
+    """Whether a head learns from no column of this data set."""
+    return isinstance(head, Mapping) and bool(head.get("data") or head.get("kind") in SELF_SUPERVISED)
 
 
 def _keep(head: Mapping[str, Any], known: Any) -> dict[str, Any]:

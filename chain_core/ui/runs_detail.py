@@ -112,13 +112,33 @@ def build_draft(run: Run) -> dict[str, Any]:
         mapping = load_yaml(read_config(run))
     except ConfigError:  # a file cut short by a crash
         mapping = load_yaml(run.config_yaml)
-    return {**mapping, "data": _fix_paths(mapping.get("data") or {}, Path(run.folder))}
+    return fix_paths(mapping, Path(run.folder))
 
 
-def _fix_paths(data: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    fixed = dict(data)
-    for key in ("train", "validation", "test"):
-        value = data.get(key)
-        if isinstance(value, str) and (folder / value).exists():
-            fixed[key] = str((folder / value).resolve())
+PATHS = (
+    *((*base, key) for base in (("data",), ("also", "*", "data")) for key in ("train", "validation", "test")),
+    ("augment", "synonyms"),
+    ("augment", "back_translation", "*"),
+    ("stages", "*", "data"),
+    ("start", "run"),
+)
+"""Keys that may hold a path; `*`: every entry."""
+
+
+def fix_paths(mapping: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The mapping with every path that exists below `folder` made absolute."""
+    fixed: Any = dict(mapping)
+    for path in PATHS:
+        fixed = _fix(fixed, path, folder)
     return fixed
+
+
+def _fix(value: Any, path: tuple[str, ...], folder: Path) -> Any:
+    if not path:
+        return str((folder / value).resolve()) if isinstance(value, str) and (folder / value).exists() else value
+    if isinstance(value, list):
+        return [_fix(item, path[1:], folder) for item in value]
+    if isinstance(value, Mapping):
+        keys = value if path[0] == "*" else [path[0]]
+        return {**value, **{key: _fix(value[key], path[1:], folder) for key in keys if key in value}}
+    return value

@@ -125,6 +125,30 @@ def test_a_draft_of_a_run_keeps_its_settings(store: Store, home: Path) -> None:
     assert draft["data"]["train"] == str(home / "train.csv"), "a draft has no folder of its own"
 
 
+def test_every_path_of_a_run_becomes_absolute(home: Path) -> None:
+    from chain_core.ui.runs_detail import fix_paths
+
+    for name in ("a.csv", "b.csv", "words.txt", "texts.txt"):
+        (home / name).write_text("x\n")
+    for name in ("there", "back", "old"):
+        (home / name).mkdir()
+    mapping = {
+        "data": {"train": "a.csv", "validation": 0.1, "test": "a stored one"},
+        "also": {"more": {"data": {"train": "b.csv"}}},
+        "augment": {"synonyms": "words.txt", "back_translation": ["there", "back"]},
+        "stages": [{"data": "texts.txt"}, {"data": None}],
+        "start": {"run": "old", "l2": 0.1},
+    }
+    here = str(home)
+    assert fix_paths(mapping, home) == {
+        "data": {"train": f"{here}/a.csv", "validation": 0.1, "test": "a stored one"},
+        "also": {"more": {"data": {"train": f"{here}/b.csv"}}},
+        "augment": {"synonyms": f"{here}/words.txt", "back_translation": [f"{here}/there", f"{here}/back"]},
+        "stages": [{"data": f"{here}/texts.txt"}, {"data": None}],
+        "start": {"run": f"{here}/old", "l2": 0.1},
+    }
+
+
 def test_progress_and_time_left(store: Store) -> None:
     runs = add_every_state(store)
     page = open_runs(runs["running"])

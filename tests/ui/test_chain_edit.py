@@ -80,16 +80,17 @@ def test_a_preset_may_reach_into_links(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_densities_ties_and_stages_follow_the_depth() -> None:
     draft = {
         "data": {"train": "t"},
-        "chain": {"depth": 3, "densities": [0.2, 0.4, 0.8], "links": {"tie": 2}},
+        "chain": {"depth": 3, "densities": [0.2, 0.4, 0.8]},
         "stages": [{"depth": 2}, {"depth": 3}],
     }
     shorter = chain_edit.set_depth(draft, 2)
     assert shorter["chain"]["densities"] == [0.2, 0.4]
-    assert shorter["chain"]["links"]["tie"] is None
     assert [stage["depth"] for stage in shorter["stages"]] == [2, 2]
     assert chain_edit.set_depth(draft, 5)["chain"]["densities"] == [0.2, 0.4, 0.8, 0.8, 0.8]
     for depth in (0, 1, 2, 5, 12):
         assert resolve_config(chain_edit.set_depth({**draft, "stages": None}, depth))
+        tied = {"data": {"train": "t"}, "chain": {"depth": 3, "links": {"tie": 2}}}
+        assert resolve_config(chain_edit.set_depth(tied, depth))
 
 
 def test_every_list_entry_is_shown_whole() -> None:

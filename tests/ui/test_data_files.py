@@ -82,6 +82,12 @@ def test_a_draft_of_the_same_data_keeps_its_chain_and_heads(data_set):
     assert build_draft(data_set, changed, {}, old)["heads"] == changed["heads"]
 
 
+def test_heads_that_need_no_column_of_this_data_set_stay(data_set):
+    further = {"kind": "classification", "column": "topic", "data": "news"}
+    old = {"data": {"train": data_set.id}, "heads": {"topic": further, "words": {"kind": "masked_lm"}}}
+    assert build_draft(data_set, SUGGESTED, {}, old)["heads"] == {**SUGGESTED["heads"], **old["heads"]}
+
+
 def test_labels_in_figures_are_text():
     figure = build_label_figure({"<b>bold</b>": 3, "plain" * 20: 1})
     assert figure.data[0].x == (1, 3)
