@@ -12,12 +12,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import torch
 
 from chain_core.config import Config, dump_yaml
 from chain_core.data.schema import Task, build_tasks
-from chain_core.data.splits import split_rows
+from chain_core.data.splits import SPLITS, split_rows
 from chain_core.data.store import open_rows
 from chain_core.data.text import Texts, read_texts
 from chain_core.errors import ResourceError
@@ -131,7 +132,8 @@ def prepare_run(config: Config, folder: Path) -> Material:
     assert config.heads is not None
     texts = read_texts(table, config.input)
     tasks = build_tasks(table, config.heads, columns=config.input)
-    splits = split_rows(table, config.data, tasks, config.input)
+    none = {split: np.zeros(0, np.int64) for split in SPLITS}
+    splits = {**none, **split_rows(table, config.data, tasks, config.input)}
     tasks = build_tasks(table, config.heads, splits["train"])
     fixed = {"data": _fix_paths(config.data, folder), "augment": fix_augment_paths(config.augment, folder)}
     config = config.model_copy(update=fixed)

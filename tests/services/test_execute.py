@@ -84,6 +84,14 @@ def test_folder_and_report(folder, backbone):
     assert events[-1]["kind"] == "done"
 
 
+def test_data_alone_is_a_valid_file(folder, backbone):
+    """Neither test rows nor anything else: validation rows are drawn, heads and input inferred."""
+    config = resolve_config({"data": {"train": "train.jsonl"}, "backbone": {"name": str(backbone)}})
+    report = execute_run(config, folder / "run", folder=folder, emit=lambda event: None)
+    assert "slots" in report["validation"]
+    assert not (folder / "run" / "predictions" / "test.parquet").exists()
+
+
 def test_written_config_is_complete_and_gives_the_same_numbers(folder, backbone, tmp_path_factory):
     first, _ = execute(folder, backbone)
     written = resolve_config(load_yaml((folder / "run" / "config.yaml").read_text()))
