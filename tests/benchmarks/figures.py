@@ -12,6 +12,7 @@ CHAIN_COLOURS = ("#1f6fb4", "#2aa3ad", "#3c9d6e", "#6f7fd6", "#0b4f7d", "#7fb8e6
 PEER_COLOURS = ("#d9822b", "#c0392b", "#8e5ea2", "#a89a2f", "#c95877")
 BAND = "rgba(31,111,180,.12)"
 HEIGHT = 460
+SECONDS_AXIS = {"type": "log", "tickvals": [base * 10**power for power in range(5) for base in (1, 2, 5)]}
 Titles = Mapping[str, str]
 
 
@@ -26,8 +27,10 @@ def choose_colours(names: Sequence[str], chains: Sequence[str]) -> dict[str, str
     return colours
 
 
-def build_curve_figure(summaries: Mapping[str, Summary], metric: str, titles: Titles, colours: Titles) -> go.Figure:
-    """Validation figure against seconds, a line a seed. Contenders whose runs have no common curve are left out."""
+def build_curve_figure(
+    summaries: Mapping[str, Summary], metric: str, titles: Titles, colours: Titles, chains: Sequence[str]
+) -> go.Figure:
+    """Validation figure against seconds, a line a seed, peers dotted; contenders without such a figure are left out."""
     figure = go.Figure()
     finals: list[float] = []
     for name, summary in summaries.items():
@@ -42,13 +45,13 @@ def build_curve_figure(summaries: Mapping[str, Summary], metric: str, titles: Ti
                 customdata=[point["epoch"] for point in points],
                 mode="lines+markers",
                 marker={"size": 5},
-                line={"color": colours[name], "width": 1.8, "dash": "solid" if name in titles else "dot"},
+                line={"color": colours[name], "width": 1.8, "dash": "solid" if name in chains else "dot"},
                 name=titles.get(name, name),
                 legendgroup=name,
                 showlegend=number == 0,
                 hovertemplate="%{y:.4f} after %{x:.1f} s, epoch %{customdata}",
             )
-    figure.update_xaxes(title="seconds since the process was started (logarithmic)", type="log")
+    figure.update_xaxes(title="seconds since the process was started (logarithmic)", **SECONDS_AXIS)
     figure.update_yaxes(title=f"validation {metric}", tickformat=".3f")
     if finals:
         low, high = min(finals), max(finals)
@@ -57,8 +60,10 @@ def build_curve_figure(summaries: Mapping[str, Summary], metric: str, titles: Ti
     return finish(figure)
 
 
-def build_price_figure(summaries: Mapping[str, Summary], metric: str, titles: Titles, colours: Titles) -> go.Figure:
-    """Final test figure against seconds in all: medians, bars from the lowest to the highest seed."""
+def build_price_figure(
+    summaries: Mapping[str, Summary], metric: str, titles: Titles, colours: Titles, chains: Sequence[str]
+) -> go.Figure:
+    """Final test figure against seconds in all: medians, bars from the lowest to the highest seed. Peers: diamonds."""
     figure = go.Figure()
     for name, summary in summaries.items():
         if metric not in summary.test:
@@ -70,11 +75,11 @@ def build_price_figure(summaries: Mapping[str, Summary], metric: str, titles: Ti
             error_y=_bars(score),
             error_x=_bars(seconds),
             mode="markers",
-            marker={"size": 11, "color": colours[name]},
+            marker={"size": 11, "color": colours[name], "symbol": "circle" if name in chains else "diamond"},
             name=titles.get(name, name),
             hovertemplate="%{y:.4f} for %{x:.1f} s",
         )
-    figure.update_xaxes(title="seconds in all (logarithmic)", type="log")
+    figure.update_xaxes(title="seconds in all (logarithmic)", **SECONDS_AXIS)
     figure.update_yaxes(title=f"test {metric}", tickformat=".3f")
     return finish(figure)
 
@@ -125,7 +130,7 @@ def build_ablation_figure(
         figure.add_vrect(x0=low, x1=high, fillcolor=BAND, line_width=0)
         figure.add_vline(x=shown[base].median, line_color="#1f6fb4", line_width=1)
     figure.update_xaxes(title=f"test {metric}; the band is the base's range", tickformat=".3f")
-    figure.update_yaxes(autorange="reversed")
+    figure.update_yaxes(range=[len(shown) - 0.5, -0.5])
     return finish(figure, height=120 + 24 * len(shown), legend=False)
 
 

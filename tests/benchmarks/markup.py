@@ -18,6 +18,7 @@ h1,h2,h3{line-height:1.25}h2{margin-top:3rem;border-bottom:2px solid #d5dbe1}h3{
 th,td{padding:.3rem .7rem;border-bottom:1px solid #e3e8ed;text-align:left;vertical-align:top}
 th{border-bottom:2px solid #c6ced6;vertical-align:bottom}td.n,th.n{text-align:right}td.n{white-space:nowrap}
 small{color:#617180}.better{color:#1e7a4a;font-weight:600}.worse{color:#b3362b;font-weight:600}.note{color:#52606d;max-width:60rem}
+li.better,li.worse{font-weight:400}td:first-child{min-width:11rem}
 tr.axis td{background:#f3f6f8;font-weight:600}b.top{color:#0b4f7d}
 """
 

@@ -17,7 +17,7 @@ from tests.benchmarks.figures import (
 )
 from tests.benchmarks.jobs import Result
 from tests.benchmarks.markup import POLICY, STYLE, format_spread, mark, render_figure, render_table
-from tests.benchmarks.reach import compute_reaches
+from tests.benchmarks.reach import compute_reaches, format_ratio
 from tests.benchmarks.results import MINIMUM, Spread, Summary, judge
 from tests.benchmarks.rows import DATA
 from tests.benchmarks.words import is_of, list_contenders, name_titles, render_plain_words, summarise_all
@@ -84,7 +84,7 @@ def _render_reaches(results: Sequence[Result]) -> str:
             f"{reach.peer_seconds:,.1f}",
             f"{reach.chain_seconds:,.1f}" if reach.chain_seconds is not None
             else f"not reached ({reach.reached} of {reach.seeds} seeds)",
-            f"1/{1 / reach.ratio:.1f}" if reach.ratio else "–", f"1/{1 / reach.bar:.0f}",
+            format_ratio(reach.ratio) if reach.ratio else "–", f"1/{1 / reach.bar:.0f}",
             mark("met" if reach.passed else "missed", reach.passed),
             f"{reach.chain_test:.4f} / {reach.peer_test:.4f}",
         ]
@@ -119,10 +119,10 @@ def _render_race(experiment: str, data: str, summaries: Mapping[str, Summary]) -
     for metric in DATA[data].metrics:
         if any(point["metrics"].get(metric) is not None for s in summaries.values() for c in s.curves for point in c):
             parts.append(f"<h4>Quality against time: {html.escape(metric)}, validation rows</h4>")
-            parts.append(render_figure(build_curve_figure(summaries, metric, titles, colours)))
+            parts.append(render_figure(build_curve_figure(summaries, metric, titles, colours, chains)))
     metric = DATA[data].metrics[0]
     parts.append(f"<h4>What the end costs: {html.escape(metric)}, test rows</h4>")
-    parts.append(render_figure(build_price_figure(summaries, metric, titles, colours)))
+    parts.append(render_figure(build_price_figure(summaries, metric, titles, colours, chains)))
     parts.append(_render_costs(experiment, data, summaries))
     return "".join(parts)
 

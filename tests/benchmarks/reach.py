@@ -90,12 +90,17 @@ def _best(result: Result, metric: str) -> float:
     return max(point["metrics"][metric] for point in result["curve"])
 
 
+def format_ratio(ratio: float) -> str:
+    """1/12.5 where it is below one, else 1.3 times."""
+    return f"1/{1 / ratio:.1f}" if ratio < 1 else f"{ratio:.1f} times"
+
+
 def format_reaches(reaches: Sequence[Reach]) -> str:
     """Plain lines."""
     lines = []
     for reach in reaches:
         got = (
-            f"{reach.chain_seconds:.1f} s, 1/{1 / reach.ratio:.1f} of its time"
+            f"{reach.chain_seconds:.1f} s, {format_ratio(reach.ratio)} of its time"
             if reach.chain_seconds is not None and reach.ratio
             else f"not reached ({reach.reached} of {reach.seeds} seeds)"
         )
