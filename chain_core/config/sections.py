@@ -82,7 +82,7 @@ class LinkConfig(Section):
     kind: Literal["auto", "linear", "bottleneck", "attention", "conv", "backbone"] = "auto"
     """auto: attention where a head works on positions, else bottleneck: it works on pooled vectors, in moments."""
     density: Share = 1.0
-    """Inner width as a fraction of the full one."""
+    """Inner width, or of linear and backbone links the parameters, as a fraction of the full link's."""
     dropout: Float = Field(default=0.1, ge=0, lt=1)
     kernel: Int = Field(default=5, ge=1, le=31)
     """Positions that a conv link looks at; odd."""

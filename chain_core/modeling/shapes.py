@@ -25,6 +25,8 @@ _IN_LAYER = re.compile(r"^(.*?)\.?(\d+)\.(.+)$")
 _NOT_USED = re.compile(r"(^|\.)(pooler|cls|lm_head|classifier|score|qa_outputs)\.")
 _OLD_NORM = re.compile(r"(?<=LayerNorm\.)(gamma|beta)$")
 _NEW_NORM = {"gamma": "weight", "beta": "bias"}
+_BUFFERS = re.compile(r"(^|\.)(attn|attention)\.(masked_)?bias$|(^|\.)rotary_emb\.inv_freq$")
+"""What older files keep beside the parameters: causal masks and rotary frequencies."""
 _FLOATS = {"F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"}
 
 
@@ -152,5 +154,5 @@ def _read_header(path: Path) -> dict[str, Shape]:
     return {
         _OLD_NORM.sub(lambda match: _NEW_NORM[match[1]], name): tuple(entry["shape"])
         for name, entry in header.items()
-        if name != "__metadata__" and entry["dtype"] in _FLOATS
+        if name != "__metadata__" and entry["dtype"] in _FLOATS and not _BUFFERS.search(name)
     }

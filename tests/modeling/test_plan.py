@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
 from transformers import AutoModel, BertConfig, DistilBertConfig, GPT2Config, LlamaConfig, RobertaConfig
 
 from chain_core.config import LINK_KINDS, BackboneConfig, Config, resolve_config
@@ -205,3 +206,12 @@ def test_more_work_takes_longer_and_more_memory() -> None:
 def test_unknown_rows_give_no_seconds() -> None:
     config = resolve_config({"data": {"train": "t"}, "heads": {"h": {"kind": "regression", "column": "c"}}})
     assert compute_plan(config, make_facts(), BackboneShapes(({},) * 6, 0), {"h": 1}).seconds is None
+
+
+def test_masks_kept_in_older_files_are_no_parameters(tmp_path: Path) -> None:
+    AutoModel.from_config(BACKBONES["gpt2"]).save_pretrained(tmp_path)
+    before = read_shapes(tmp_path, 3)
+    weights = load_file(tmp_path / "model.safetensors")
+    masks = {f"h.{layer}.attn.bias": torch.ones(1, 1, 64, 64) for layer in range(3)}
+    save_file({**weights, **masks}, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    assert read_shapes(tmp_path, 3) == before

@@ -36,6 +36,13 @@ HEADS = {
     "score": {"kind": "regression", "column": "score"},
 }
 TAGGING = {"slots": {"kind": "tagging", "column": "slots"}}
+KINDS = [
+    {"kind": "conv", "init": "random"},
+    {"kind": "backbone", "init": "backbone", "density": 0.6},
+    {"kind": "attention", "init": "backbone"},
+    {"kind": "backbone", "tie": "backbone", "init": "backbone"},
+    {"kind": "attention", "tie": 3},
+]
 WAYS = {
     "frozen": {"heads": {**HEADS, **TAGGING}, "chain": {"depth": 2, "width": 32}},
     "frozen pooled": {"heads": HEADS, "chain": {"depth": 2, "width": 32}},
@@ -43,6 +50,19 @@ WAYS = {
     "top 2 in full": {
         "heads": {**HEADS, **TAGGING},
         "chain": {"depth": 3, "width": 32, "taps": [1, 2, 4]},
+        "backbone": {"tuning": "full", "layers": 2},
+    },
+    "links of every kind": {
+        "heads": {
+            "intent": {"kind": "classification", "column": "intent", "depths": [0, 2, 5], "mixture": True},
+            "score": {"kind": "regression", "column": "score"},
+            "slots": {"kind": "tagging", "column": "slots", "depths": [1, 5], "share": True},
+        },
+        "chain": {"depth": 5, "width": 24, "links": KINDS},
+    },
+    "links tied to tuned layers": {
+        "heads": {**HEADS, **TAGGING},
+        "chain": {"depth": 2, "width": 32, "taps": [2, 4], "links": {"kind": "backbone", "tie": "backbone"}},
         "backbone": {"tuning": "full", "layers": 2},
     },
     "top 1 by LoRA": {
