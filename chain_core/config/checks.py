@@ -155,6 +155,20 @@ OPTIONS_OF_KINDS = {
 """Options that only some kinds of heads have."""
 
 
+def _check_spans(config: Config) -> Problems:
+    """Marks need a text to stand in, and no other head may count the characters of that text."""
+    heads = config.heads or {}
+    known = {name: head for name, head in heads.items() if head.data is None or head.data in config.also}
+    by_marks = {head.data for head in known.values() if head.kind == "relation" and head.spans is None}
+    for name, head in known.items():
+        columns = config.get_input(name)
+        if head.kind == "relation" and head.spans is None and columns.tokens:
+            yield ConfigError("relation_needs_spans", path=f"heads.{name}.spans")
+        in_columns = head.kind == "relation" and head.spans is not None
+        if head.data in by_marks and (in_columns or (head.kind == "span" and not columns.pair)):
+            yield ConfigError("span_beside_marks", path=f"heads.{name}")
+
+
 def _check_head_options(path: str, head: HeadConfig) -> Problems:
     fields = HeadConfig.model_fields
     for option, kinds in OPTIONS_OF_KINDS.items():
@@ -207,6 +221,6 @@ _JOINS = {"causal_lm": ("tasks",)}
 
 
 CHECKS: tuple[Callable[[Config], Problems], ...] = (
-    *(_check_data, _check_backbone, _check_chain, _check_heads, _check_stages, _check_language),
+    *(_check_data, _check_backbone, _check_chain, _check_heads, _check_spans, _check_stages, _check_language),
 )
 """In the order in which a person reads the config."""

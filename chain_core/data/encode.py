@@ -26,6 +26,7 @@ LEXICAL_FEATURES = 2 + 2 * len(AFFIX_LENGTHS)
 
 FLAT = {
     "input_ids": np.int32, "token_type_ids": np.int8, "word_starts": np.int32, "lexical": np.int32, "segments": np.int8,
+    "begins": np.int32, "ends": np.int32,
 }  # fmt: skip
 """Fields of Encoded whose chunks are joined -> their dtype."""
 COUNTED = ("offsets", "word_offsets")
@@ -56,6 +57,11 @@ class Encoded:
     """What `compute_key` gives, where it is known already."""
     segments: np.ndarray = field(default_factory=lambda: np.empty(0, np.int8))
     """(S,) int8: 0 for the first text, 1 for the second, -1 for special tokens; empty without a second text."""
+    begins: np.ndarray = field(default_factory=lambda: np.empty(0, np.int32))
+    """(S,) int32: the first character of its text that a piece covers, where a row is given as tokens its word; -1 for
+    special tokens; empty where nothing looks for spans."""
+    ends: np.ndarray = field(default_factory=lambda: np.empty(0, np.int32))
+    """(S,) int32: one after the last character or word that a piece covers."""
 
     @property
     def rows(self) -> int:
@@ -81,14 +87,16 @@ def hash_inputs(input_ids: np.ndarray, token_type_ids: np.ndarray, offsets: np.n
     return digest.hexdigest()[:24]
 
 
-def encode_texts(texts: Texts, tokenizer: Any, max_length: int, *, lexical: bool = False) -> Encoded:
+def encode_texts(
+    texts: Texts, tokenizer: Any, max_length: int, *, lexical: bool = False, places: bool = False
+) -> Encoded:
     """Token ids of all rows, cut at `max_length`, in memory. `tokenizer` is a `tokenizers.Tokenizer`."""
     parts: dict[str, list[np.ndarray]] = {name: [] for name in (*FLAT, *COUNTED)}
 
     def keep(name: str, part: np.ndarray) -> None:
         parts[name].append(part)
 
-    table, truncated = encode_chunks(texts, tokenizer, max_length, keep, lexical=lexical)
+    table, truncated = encode_chunks(texts, tokenizer, max_length, keep, lexical=lexical, places=places)
     flat: dict[str, Any] = {name: _join(parts[name], dtype) for name, dtype in FLAT.items()}
     offsets: dict[str, Any] = {name: make_offsets(parts[name]) for name in COUNTED}
     return Encoded(**flat, **offsets, lexical_table=table, truncated=truncated)
@@ -101,6 +109,7 @@ def encode_chunks(
     keep: Callable[[str, np.ndarray], None],
     *,
     lexical: bool = False,
+    places: bool = False,
 ) -> tuple[np.ndarray, int]:
     """Encode CHUNK rows at a time; (lexical table, rows truncated).
 
@@ -110,7 +119,7 @@ def encode_chunks(
     vocabulary: dict[str, int] = {}
     truncated = 0
     for start in range(0, len(texts.first), CHUNK):
-        chunk = _encode_chunk(texts, start, min(start + CHUNK, len(texts.first)), tokenizer, lexical)
+        chunk = _encode_chunk(texts, start, min(start + CHUNK, len(texts.first)), tokenizer, lexical, places)
         truncated += chunk.truncated
         keep("input_ids", chunk.ids)
         keep("token_type_ids", chunk.types)
@@ -118,6 +127,8 @@ def encode_chunks(
         keep("word_starts", chunk.word_starts)
         keep("word_offsets", chunk.word_counts)
         keep("segments", chunk.segments)
+        keep("begins", chunk.places[:, 0])
+        keep("ends", chunk.places[:, 1])
         if lexical:
             keep("lexical", _number_words(chunk, vocabulary))
     return build_lexical_table(list(vocabulary)), truncated
@@ -136,9 +147,11 @@ class _Chunk:
     first_pieces: np.ndarray
     truncated: int
     segments: np.ndarray
+    places: np.ndarray
+    """(S, 2) what each piece covers; (0, 2) where unused."""
 
 
-def _encode_chunk(texts: Texts, start: int, stop: int, tokenizer: Any, lexical: bool) -> _Chunk:
+def _encode_chunk(texts: Texts, start: int, stop: int, tokenizer: Any, lexical: bool, places: bool) -> _Chunk:
     first = texts.first.slice(start, stop - start).to_pylist()
     split = texts.kind == "tokens"
     inputs = first if texts.second is None else list(zip(first, _second(texts, start, stop), strict=True))
@@ -163,6 +176,7 @@ def _encode_chunk(texts: Texts, start: int, stop: int, tokenizer: Any, lexical: 
         words, piece_words, first_pieces,
         truncated=sum(bool(encoding.overflowing) for encoding in encodings),
         segments=np.empty(0, np.int8) if texts.second is None else _find_segments(encodings, len(ids)),
+        places=_find_places(encodings, inputs, texts.kind, len(ids)) if places else np.empty((0, 2), np.int32),
     )  # fmt: skip
 
 
@@ -170,6 +184,38 @@ def _find_segments(encodings: Any, total: int) -> np.ndarray:
     """Which text each piece is of, (S,) int8, -1 for special tokens."""
     numbers = (-1 if part is None else part for encoding in encodings for part in encoding.sequence_ids)
     return np.fromiter(numbers, np.int8, total)
+
+
+def _find_places(encodings: Any, inputs: Sequence[Any], kind: str, total: int) -> np.ndarray:
+    """What each piece covers, (S, 2) int32: characters of its text without white space, or its word of a row."""
+    if kind == "tokens":
+        words = (-1 if word is None else word for encoding in encodings for word in encoding.word_ids)
+        first = np.fromiter(words, np.int32, total)
+        return np.stack([first, np.where(first < 0, -1, first + 1)], 1)
+    places = [
+        (-1, -1) if part is None else _strip(texts[part] if kind == "pair" else texts, begin, end)
+        for encoding, texts in zip(encodings, inputs, strict=True)
+        for part, (begin, end) in zip(encoding.sequence_ids, encoding.offsets, strict=True)
+    ]
+    return np.array(places, np.int32).reshape(total, 2)
+
+
+def _strip(text: str, begin: int, end: int) -> tuple[int, int]:
+    """A stretch of the text without white space at its ends, which some tokenizers count to their pieces."""
+    while begin < end and text[begin].isspace():
+        begin += 1
+    while begin < end and text[end - 1].isspace():
+        end -= 1
+    return begin, end
+
+
+def find_reach(encoded: Encoded, segment: int) -> np.ndarray:
+    """(N,) int64: how far into a text (0: the first, 1: the second) its pieces reach, 0 where it has none."""
+    reach = np.zeros(encoded.rows, np.int64)
+    wanted = encoded.segments == segment if len(encoded.segments) else np.full(len(encoded.ends), segment == 0)
+    rows = np.repeat(np.arange(encoded.rows), encoded.lengths)
+    np.maximum.at(reach, rows[wanted], encoded.ends[wanted])
+    return reach
 
 
 def _second(texts: Texts, start: int, stop: int) -> list[str]:

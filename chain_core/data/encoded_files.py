@@ -36,6 +36,7 @@ def load_encoded(
     max_length: int,
     *,
     lexical: bool = False,
+    places: bool = False,
     meta: Mapping[str, Any],
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Encoded:
@@ -44,35 +45,37 @@ def load_encoded(
     `progress(rows done, rows)` may raise to stop. `meta` is kept for people to read. Raises ResourceError on a full
     disk.
     """
-    folder = get_folder("encoded") / compute_key(texts, tokenizer_key, max_length, lexical)
+    folder = get_folder("encoded") / compute_key(texts, tokenizer_key, max_length, lexical, places)
 
     def read() -> Encoded:
         touch_entry(folder, {**meta, "rows": len(texts)})
         if not (folder / INDEX).is_file():
-            _write(folder, texts, load_tokenizer(), max_length, lexical, progress)
+            _write(folder, texts, load_tokenizer(), max_length, lexical, places, progress)
         return _read(folder)
 
     return read_leased(folder, read, lambda encoded: [encoded.input_ids, encoded.offsets])
 
 
-def compute_key(texts: Texts, tokenizer_key: str, max_length: int, lexical: bool) -> str:
+def compute_key(texts: Texts, tokenizer_key: str, max_length: int, lexical: bool, places: bool) -> str:
     """The name of an entry: a hash of all that its content depends on."""
     columns = [texts.first] if texts.second is None else [texts.first, texts.second]
-    parts = (VERSION, texts.kind, hash_cells(columns), tokenizer_key, max_length, lexical)
+    parts = (VERSION, texts.kind, hash_cells(columns), tokenizer_key, max_length, lexical, places)
     return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()[:24]
 
 
-def _write(folder: Path, texts: Texts, tokenizer: Any, max_length: int, lexical: bool, progress) -> None:
+def _write(folder: Path, texts: Texts, tokenizer: Any, max_length: int, lexical: bool, places: bool, progress) -> None:
     make_room(_estimate_bytes(texts))
     with explain_full_disk(folder), open_draft(folder) as draft:
-        index = _write_fields(draft, texts, tokenizer, max_length, lexical, progress)
+        index = _write_fields(draft, texts, tokenizer, max_length, lexical, places, progress)
         read = ("input_ids", "token_type_ids", "offsets")
         key = hash_inputs(*(_map(draft.path(f"{name}.bin"), *index[name]) for name in read))
         draft.path(INDEX).write_text(json.dumps({**index, "key": key}), encoding="utf-8")
         draft.publish()
 
 
-def _write_fields(draft: Draft, texts: Texts, tokenizer: Any, max_length: int, lexical: bool, progress) -> dict:
+def _write_fields(
+    draft: Draft, texts: Texts, tokenizer: Any, max_length: int, lexical: bool, places: bool, progress
+) -> dict:
     """Every field's file; field -> [dtype, length or shape], and `truncated`."""
     lengths = dict.fromkeys((*FLAT, *COUNTED), 0)
     ends = dict.fromkeys(COUNTED, 0)
@@ -96,7 +99,7 @@ def _write_fields(draft: Draft, texts: Texts, tokenizer: Any, max_length: int, l
                 done += len(part)
                 progress(done, len(texts))
 
-        table, truncated = encode_chunks(texts, tokenizer, max_length, keep, lexical=lexical)
+        table, truncated = encode_chunks(texts, tokenizer, max_length, keep, lexical=lexical, places=places)
     draft.path("lexical_table.bin").write_bytes(np.ascontiguousarray(table).data)
     index: dict[str, Any] = {
         name: [np.dtype(FLAT.get(name, np.int64)).name, [length]] for name, length in lengths.items()

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from chain_core.data.answers import encode_answers, read_answers
 from chain_core.data.cells import MISSING, find_missing, is_list, join_lists, split_lists, to_lists
 from chain_core.data.task import Task
 from chain_core.data.text import get_column
@@ -20,9 +21,11 @@ _BEGIN = {"B": "B", "S": "B", "U": "B", "I": "I", "E": "I", "L": "I"}
 
 
 def read_gold(table: pa.Table, task: Task) -> pa.Array:
-    """The gold labels (N,): text, list of text or float32 by the task's kind; null where missing."""
+    """The gold labels (N,): text, list of text, float32 or answers by the task's kind; null where missing."""
+    if task.kind == "span":
+        return read_answers(table, task)
     column = get_column(table, task.column)
-    if task.kind == "classification":
+    if task.kind in ("classification", "relation"):
         return read_classes(column, task.column)
     if task.kind == "multilabel":
         return read_label_lists(column, task.separator)
@@ -34,14 +37,17 @@ def read_gold(table: pa.Table, task: Task) -> pa.Array:
 def encode_labels(gold: pa.Array, task: Task) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
     """Gold labels as numbers, rows (N,), classes K.
 
-    classification  int64 (N,), -1 where missing or not in the label space
+    classification  int64 (N,), -1 where missing or not in the label space; relation as well
     multilabel      float32 (N, K) of 0 and 1, a missing row all NaN
     regression      float32 (N,), NaN where missing
+    span            int64 (N, 2), what `data.answers.encode_answers` gives
     tagging         (int64 of all words, offsets int64 (N+1,)); a missing row has length 0, unseen tags are -1
     """
     if task.kind == "regression":
         return gold.fill_null(float("nan")).to_numpy(zero_copy_only=False).astype(np.float32)
-    if task.kind == "classification":
+    if task.kind == "span":
+        return encode_answers(gold)
+    if task.kind in ("classification", "relation"):
         return _find_numbers(gold, task.label_space)
     items, offsets = split_lists(gold)
     numbers = _find_numbers(items, task.label_space)

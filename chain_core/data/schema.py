@@ -10,11 +10,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from chain_core.config import HeadConfig, InputConfig
+from chain_core.data.answers import count_unfound, encode_answers
 from chain_core.data.cells import Note, build_note, is_list, split_lists, to_lists
 from chain_core.data.infer import infer_columns, suggest_config
 from chain_core.data.labels import find_separator, read_gold, read_tags
 from chain_core.data.task import KINDS, ROLES, Column, Task
-from chain_core.data.text import check_lengths, get_column
+from chain_core.data.text import check_lengths, get_column, read_texts
 from chain_core.errors import DataError
 
 __all__ = [
@@ -39,7 +40,8 @@ def build_tasks(
 ) -> tuple[Task, ...]:
     """One task a head, its label space from `train_rows` (row numbers; None: all rows), sorted, "O" first.
 
-    With `columns`, tags are held against the tokens they belong to. Raises DataError for a missing column,
+    With `columns`, tags are held against the tokens they belong to, and spans against their texts; a span head needs
+    them to know where to search. Raises DataError for a missing column,
     no label or one class only, more than MAX_CLASSES, cells of the wrong kind, tags that do not fit tokens.
     """
     return tuple(_build_task(table, name, head, train_rows, columns) for name, head in heads.items())
@@ -52,7 +54,8 @@ def _build_task(
     separator = head.separator
     if head.kind == "multilabel" and separator is None and not is_list(column.type):
         separator = find_separator(column)
-    task = Task(name, head.kind, head.column, separator=separator)
+    searched = (columns.pair or columns.text) if head.kind == "span" and columns is not None else None
+    task = Task(name, head.kind, head.column, separator=separator, searched=searched, start=head.start)
     notes: list[Note] = []
     if head.kind == "tagging":
         gold, repaired, converted = read_tags(column)
@@ -71,6 +74,10 @@ def _build_task(
     if head.kind == "regression":
         _check_spread(train, head.column)
         return replace(task, notes=tuple(notes))
+    if head.kind == "span":
+        return _complete_span(task, gold, train)
+    if head.kind == "relation" and columns is not None:
+        read_texts(table, columns, {name: head})
     counts = _count_labels(train)
     _check_classes(counts, head)
     if rows is not None and (unseen := set(_count_labels(gold)) - set(counts)):
@@ -80,6 +87,17 @@ def _build_task(
         notes.append(build_note("classes_single", column=head.column, labels=_name_some(single), count=len(single)))
     space = sorted(counts, key=lambda label: (label != "O" or head.kind != "tagging", label))
     return replace(task, label_space=tuple(space), notes=tuple(notes))
+
+
+def _complete_span(task: Task, gold: pa.Array, train: pa.Array) -> Task:
+    """A span task that knows whether a text may hold no answer; a note counts answers that stand nowhere."""
+    answers = encode_answers(train)
+    if not (answers[:, 1] > 0).any():
+        raise DataError("no_answer_found", column=task.column, searched=task.searched)
+    notes: list[Note] = []
+    if unfound := count_unfound(gold):
+        notes.append(build_note("answers_not_found", column=task.column, searched=task.searched, count=unfound))
+    return replace(task, optional=bool((answers == 0).all(1).any()), notes=tuple(notes))
 
 
 def _count_labels(gold: pa.Array) -> dict[str, int]:

@@ -148,7 +148,10 @@ def _encode(table: pa.Table, task: Task, units: np.ndarray) -> tuple[np.ndarray,
     if task.kind == "regression":
         scores = np.asarray(encode_labels(gold, task))
         numbers = np.where(np.isnan(scores), -1, np.searchsorted(_find_edges(scores), scores))
-    elif task.kind == "classification":
+    elif task.kind == "span":
+        answers = np.asarray(encode_labels(gold, task))
+        numbers = np.where(answers[:, 0] < 0, -1, answers[:, 1] > 0)
+    elif task.kind in ("classification", "relation"):
         numbers = np.asarray(encode_labels(gold, task))
     else:
         items, offsets = split_lists(gold)

@@ -24,7 +24,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Task:
-    """What a head predicts. `label_space` is empty for regression; of tags, "O" comes first."""
+    """What a head predicts. `label_space` is empty for scores and answers; of tags, "O" comes first."""
 
     name: str
     kind: str
@@ -32,3 +32,9 @@ class Task:
     label_space: tuple[str, ...] = ()
     separator: str | None = None
     notes: tuple[Note, ...] = ()
+    searched: str | None = None
+    """Span: the column in which answers stand."""
+    start: str | None = None
+    """Span: the column with an answer's first character."""
+    optional: bool = False
+    """Span: whether a row may hold no answer."""

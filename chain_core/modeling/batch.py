@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,6 +37,12 @@ class Batch:
     """(h, w) where the last h x w positions form a grid, row after row."""
     segments: Tensor | None = None
     """(B, T) int8: 0 for a pair's first text, 1 for its second, -1 for special tokens and padding."""
+    begins: Tensor | None = None
+    """(B, T) int32: first character or word that a position covers, -1 for special tokens and padding."""
+    ends: Tensor | None = None
+    """(B, T) int32: one after the last."""
+    spans: Mapping[str, Tensor] = field(default_factory=dict)
+    """Relation head -> (B, 4) int64: first and one after last character or word of both its spans, -1 for none."""
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on another device."""
@@ -57,6 +64,9 @@ class Batch:
             {task: value.to(device, non_blocking=True) for task, value in self.labels.items()},
             self.grid,
             move(self.segments),
+            move(self.begins),
+            move(self.ends),
+            {name: value.to(device, non_blocking=True) for name, value in self.spans.items()},
         )
 
 
@@ -67,18 +77,19 @@ def build_batch(
     hidden: Mapping[int, np.ndarray] | None = None,
     pooled: bool = False,
     labels: Mapping[str, np.ndarray | tuple[np.ndarray, np.ndarray]] | None = None,
+    spans: Mapping[str, np.ndarray] | None = None,
 ) -> Batch:
     """The rows' tokens or cached states, padded to the longest of them, with their words and labels.
 
     `hidden` maps a layer to (S, H) states of all tokens, or with `pooled` to (N, H) vectors of all rows. `labels` is
-    what `data.labels.encode_labels` gives for all N rows.
+    what `data.labels.encode_labels` gives for all N rows, `spans` what `data.text.Texts` has of them.
     """
     chosen = _gather_labels(labels or {}, rows)
     if pooled:
         vectors = {layer: _to_tensor(states[rows])[:, None] for layer, states in (hidden or {}).items()}
         return Batch(rows, torch.ones(len(rows), 1, dtype=torch.bool), hidden=vectors, labels=chosen)
     index, mask = _spread(encoded.offsets, rows)
-    batch = {
+    batch: dict[str, Any] = {
         "hidden": {layer: _to_tensor(states[index]) for layer, states in (hidden or {}).items()},
         "input_ids": _ids(encoded.input_ids, index, mask) if not hidden else None,
         "token_type_ids": _ids(encoded.token_type_ids, index, mask) if not hidden else None,
@@ -90,13 +101,18 @@ def build_batch(
         )
     if len(encoded.segments):
         batch["segments"] = torch.from_numpy(np.where(mask, encoded.segments[index], np.int8(-1)))
+    for name, flat in (("begins", encoded.begins), ("ends", encoded.ends)):
+        if len(flat):
+            batch[name] = torch.from_numpy(np.where(mask, flat[index], np.int32(-1)))
+    if spans:
+        batch["spans"] = {name: torch.from_numpy(part[rows].astype(np.int64)) for name, part in spans.items()}
     if len(encoded.word_starts):
         word_index, word_mask = _spread(encoded.word_offsets, rows)
         starts = encoded.word_starts[np.minimum(word_index, len(encoded.word_starts) - 1)]
         word_mask &= starts >= 0
         batch["word_starts"] = torch.from_numpy(np.where(word_mask, starts, 0).astype(np.int64))
         batch["word_mask"] = torch.from_numpy(word_mask)
-    return Batch(rows, torch.from_numpy(mask), labels=chosen, **batch)  # type: ignore[arg-type]
+    return Batch(rows, torch.from_numpy(mask), labels=chosen, **batch)
 
 
 def _spread(offsets: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -65,4 +65,4 @@ def load_bundle(folder: Path) -> tuple[ChainModel, Config, tuple[Task, ...], Bac
 
 
 def _read_task(entry: dict[str, Any]) -> Task:
-    return Task(**{**entry, "label_space": tuple(entry["label_space"])})
+    return Task(**{**entry, "label_space": tuple(entry["label_space"]), "notes": tuple(entry["notes"])})

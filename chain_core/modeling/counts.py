@@ -11,6 +11,10 @@ def count_head(width: int, classes: int, head: HeadConfig, *, positions: bool, p
     if head.kind == "tagging":
         chained = classes * classes + 2 * classes if head.crf else 0
         return norm + width * classes + classes + chained
+    if head.kind == "span":
+        return norm + 3 * width + 3
+    if head.kind == "relation":
+        return norm + 3 * width * classes + classes
     pooling = width + 1 if positions else 0
     size = 8 * width if pair else 2 * width if positions else width
     return norm + pooling + size * max(classes, 1) + max(classes, 1)

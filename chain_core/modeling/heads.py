@@ -26,11 +26,12 @@ class Decoded:
     """What a head says of B rows."""
 
     values: np.ndarray
-    """Label numbers, (B,); rows of 0 and 1, (B, K); scores, (B,); or tag numbers, (B, W)."""
+    """Label numbers, (B,), -1 for none; rows of 0 and 1, (B, K); scores, (B,); tag numbers, (B, W); or answers' first
+    characters and those after their last, (B, 2), 0 and 0 for no answer."""
     confidence: np.ndarray
     """(B,) float32 in [0, 1]; of tags, that of the least sure word."""
     probabilities: np.ndarray | None
-    """(B, K) float32; None for scores and tags."""
+    """(B, K) float32; None for scores, tags and answers."""
 
 
 @dataclass(frozen=True)

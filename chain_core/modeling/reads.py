@@ -74,6 +74,11 @@ def pools_pair(config: Config, name: str) -> bool:
     return head.pooling == "pair" or head.kind == "next_sentence" or bool(config.get_input(name).pair)
 
 
+def needs_places(config: Config) -> bool:
+    """Whether any head must know which characters or words each position covers."""
+    return any(head.kind in ("span", "relation") for head in (config.heads or {}).values())
+
+
 def needs_positions(config: Config) -> bool:
     """Whether any link or head works on positions; if none does, pooled vectors are what is cached."""
     links = (config.get_link(position) for position in range(1, config.chain.depth + 1))

@@ -3,7 +3,7 @@
 Columns of the frame: `row`, `text`, optionally `pair` and `tokens`; for each head h `gold:h`; for each depth
 d `pred:h@d`, `conf:h@d` (NaN for regression), `wrong:h@d` (bool; False where gold is missing, and for numbers,
 which are never exactly right) and, for regression, `residual:h@d` = predicted - gold; and `disagree:h` (bool:
-the depths of this head differ). Cells are what the predictions hold: a label, a list, a number, None.
+the depths of this head differ). Cells are what the predictions hold: a label, a list, a number, an answer, None.
 """
 
 from __future__ import annotations
@@ -102,14 +102,14 @@ def find_any_wrong(examples: pd.DataFrame, predictions: Predictions, heads: Iter
 
 
 def list_labels(examples: pd.DataFrame, predictions: Predictions, head: str) -> list[str]:
-    """Every label that gold or any depth of a head says; for tags the entity types."""
+    """Every label that gold or any depth of a head says; for tags the entity types; none for scores and answers."""
     info = predictions.heads[head]
-    if info.kind == "regression":
+    if info.kind in ("regression", "span"):
         return []
     columns = [f"gold:{head}", *(f"pred:{head}@{depth}" for depth in info.depths)]
     found: set[str] = set()
     for name in columns:
-        if info.kind == "classification":
+        if info.kind in ("classification", "relation"):
             found.update(examples[name].dropna().unique())
         else:
             found.update(label for cell in examples[name] if cell is not None for label in cell if label)
@@ -143,7 +143,7 @@ def _find_disagreement(info: HeadInfo, said: list[list[Any]]) -> np.ndarray:
 def _find_label(examples: pd.DataFrame, info: HeadInfo, head: str, label: str) -> np.ndarray:
     found = np.zeros(len(examples), bool)
     for name in (f"gold:{head}", *(f"pred:{head}@{depth}" for depth in info.depths)):
-        if info.kind == "classification":
+        if info.kind in ("classification", "relation"):
             found |= (examples[name] == label).to_numpy(bool)
         elif info.kind in ("multilabel", "tagging"):
             wanted = {label} if info.kind == "multilabel" else {label, f"B-{label}", f"I-{label}"}

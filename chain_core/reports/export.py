@@ -30,7 +30,7 @@ def make_safe(text: str) -> str:
 def export_csv(predictions: Predictions, examples: pd.DataFrame) -> bytes:
     """Rows of `compute_examples` as UTF-8 with a mark, so that spreadsheets read Chinese too.
 
-    Several labels in a cell are joined by `|`, words and tags by spaces; an absent cell is empty.
+    Several labels or right answers in a cell are joined by `|`, words and tags by spaces; an absent cell is empty.
     """
     columns = {}
     for name in map(str, examples):
@@ -39,7 +39,7 @@ def export_csv(predictions: Predictions, examples: pd.DataFrame) -> bytes:
         if head and head.kind == "regression" and what in ("conf", "wrong", "disagree"):
             continue  # a number has no confidence and is never exactly right
         write = _write_share if what == "conf" else _write_cell
-        joint = "|" if head and head.kind == "multilabel" else " "
+        joint = "|" if head and head.kind in ("multilabel", "span") else " "
         columns[make_safe(name)] = [write(cell, joint) for cell in examples[name]]
     stream = io.StringIO(newline="")
     writer = csv.writer(stream, lineterminator="\r\n")
@@ -74,7 +74,7 @@ def _flatten(answer: Mapping[str, Any]) -> dict[str, Any]:
     }
     for head, depths in answer["heads"].items():
         for depth, said in depths.items():
-            for name in ("label", "labels", "score", "tags"):
+            for name in ("label", "labels", "score", "tags", "answer"):
                 if name in said:
                     row[f"{head}@{depth}"] = _write_cell(said[name], "|" if name == "labels" else " ")
             if said.get("confidence") is not None:

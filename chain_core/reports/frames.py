@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from chain_core.reports.answers import is_answer, score_answer
 from chain_core.reports.entities import count_entities, score_average, score_classes
 from chain_core.reports.metrics import align_tags, build_indicators, compute_metrics, get_labels, is_missing
 from chain_core.reports.predictions import Predictions
@@ -53,11 +54,11 @@ def compute_class_report(predictions: Predictions, head: str, depth: int, *, tok
 
     `part` is "class" for a label's row, and "accuracy", "micro", "macro", "weighted" or "samples" for the
     rows below, which have no label; accuracy stands under `f1`, as in scikit-learn's own. Empty where nothing
-    can be counted: no gold, or a regression head.
+    can be counted: no gold, scores, or answers.
     """
     kind = predictions.heads[head].kind
     gold, predicted = get_pairs(predictions, head, depth, tokens=tokens)
-    if not gold or kind == "regression":
+    if not gold or kind in ("regression", "span"):
         return pd.DataFrame(columns=list(REPORT_COLUMNS))
     if kind == "multilabel":
         return _report_multilabel(gold, predicted)
@@ -73,7 +74,7 @@ def compute_confusion(predictions: Predictions, head: str, depth: int, limit: in
     """
     kind = predictions.heads[head].kind
     gold, predicted = get_pairs(predictions, head, depth, tokens=True)
-    if kind not in ("classification", "tagging") or not gold:
+    if kind not in ("classification", "relation", "tagging") or not gold:
         return None
     labels = sorted({*gold, *predicted})
     if len(labels) > limit:
@@ -149,6 +150,19 @@ def compute_residuals(predictions: Predictions, head: str, depth: int) -> pd.Dat
     frame = pd.DataFrame({"text": predictions.table.column("text").to_pylist(), "gold": gold, "predicted": predicted})
     frame["residual"] = frame["predicted"] - frame["gold"]
     return frame[frame["gold"].notna()].rename_axis("row").reset_index()
+
+
+def compute_answer_misses(predictions: Predictions, head: str, depth: int, limit: int = 10) -> pd.DataFrame:
+    """Of a span head, wrong answers, the furthest off first: text, gold (a list), predicted, token_f1."""
+    gold, predicted = predictions.get_gold(head), predictions.get_predicted(head, depth)
+    texts = predictions.table.column("text").to_pylist()
+    rows = [
+        (text, right, said, score_answer(right, said))
+        for text, right, said in zip(texts, gold, predicted, strict=True)
+        if right is not None and not is_answer(right, said)
+    ]
+    rows.sort(key=lambda row: row[3])
+    return pd.DataFrame(rows[:limit], columns=["text", "gold", "predicted", "token_f1"])
 
 
 def _report_labels(gold: list[str], predicted: list[str]) -> pd.DataFrame:

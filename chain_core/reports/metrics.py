@@ -1,6 +1,6 @@
 """Numbers of one head, and of all heads together, from gold and predicted cells.
 
-Every figure is scikit-learn's or, for entities, seqeval's in its default mode. What a library leaves
+Every figure is scikit-learn's, for entities seqeval's in its default mode, for answers SQuAD's. What a library leaves
 undefined (a class that is never predicted, a correlation of a constant) counts 0: every figure is finite.
 """
 
@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from chain_core.reports.answers import is_answer, score_answer
 from chain_core.reports.entities import count_entities, score_average
 from chain_core.reports.predictions import Predictions
 
@@ -184,14 +185,25 @@ def _correlate_ranks(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.corrcoef(ranks)[0, 1])
 
 
+def _span(gold: list[list[str]], predicted: list[str]) -> Metrics:
+    return {
+        "token_f1": float(np.mean([score_answer(g, p) for g, p in zip(gold, predicted, strict=True)])),
+        "exact_match": float(compute_right("span", gold, predicted).mean()),
+    }
+
+
 _COMPUTE: Mapping[str, Callable[[list[Any], list[Any]], Metrics]] = {
     "classification": _classification,
     "multilabel": _multilabel,
     "regression": _regression,
     "tagging": _tagging,
+    "span": _span,
+    "relation": _classification,
 }
 _SAME: Mapping[str, Callable[[Any, Any], bool]] = {
     "classification": lambda gold, predicted: gold == predicted,
     "multilabel": lambda gold, predicted: set(gold) == set(predicted),
     "tagging": lambda gold, predicted: list(gold) == align_tags(gold, predicted),
+    "span": is_answer,
+    "relation": lambda gold, predicted: gold == predicted,
 }

@@ -17,6 +17,7 @@ from chain_core.reports.figures import (
     build_scatter_figure,
 )
 from chain_core.reports.frames import (
+    compute_answer_misses,
     compute_class_depths,
     compute_class_report,
     compute_confusion,
@@ -111,6 +112,8 @@ def _render_depth(predictions: Predictions, head: str, depth: int, say: Say) -> 
         return (
             parts[0] + _render_figure(build_scatter_figure(compute_residuals(predictions, head, depth), say)) + "</div>"
         )
+    if kind == "span":
+        return parts[0] + _render_misses(predictions, head, depth, say) + "</div>"
     if kind == "tagging":
         parts.append(_render_report(compute_class_report(predictions, head, depth), say, say("entities")))
         tokens = compute_class_report(predictions, head, depth, tokens=True)
@@ -148,6 +151,16 @@ def _render_table(header: Sequence[str], rows: Sequence[Sequence[str]], sums: Se
         cells = "".join(f"<td{' class=n' if j else ''}>{html.escape(cell)}</td>" for j, cell in enumerate(row))
         body.append(f"<tr{' class=sum' if sums and sums[i] else ''}>{cells}</tr>")
     return f"<div class='scroll'><table><tr>{head}</tr>{''.join(body)}</table></div>"
+
+
+def _render_misses(predictions: Predictions, head: str, depth: int, say: Say) -> str:
+    misses = compute_answer_misses(predictions, head, depth)
+    header = [say("text"), say("gold"), say("predicted"), say("metric.token_f1")]
+    rows = [
+        [row.text, format_cell("span", row.gold), format_cell("span", row.predicted), f"{row.token_f1:.3f}"]
+        for row in misses.itertuples()
+    ]
+    return f"<h4>{html.escape(say('worst_answers'))}</h4>{_render_table(header, rows)}"
 
 
 def _render_figure(figure: go.Figure) -> str:

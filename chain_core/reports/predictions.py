@@ -24,13 +24,17 @@ TYPES: Mapping[str, pa.DataType] = {
     "multilabel": pa.list_(pa.string()),
     "regression": pa.float32(),
     "tagging": pa.list_(pa.string()),
+    "span": pa.string(),
+    "relation": pa.string(),
 }
-"""Of gold and predicted cells, by the head's kind."""
+"""Of predicted cells, by the head's kind."""
+GOLD_TYPES: Mapping[str, pa.DataType] = {**TYPES, "span": pa.list_(pa.string())}
+"""Of gold cells: an answer may have several right texts, or none."""
 
 
 @dataclass(frozen=True)
 class HeadInfo:
-    """What a report must know of one head. `depths` ascend; `label_space` is empty for regression."""
+    """What a report must know of one head. `depths` ascend; `label_space` is empty for scores and answers."""
 
     kind: str
     depths: tuple[int, ...]
@@ -56,11 +60,11 @@ class Predictions:
         return tuple((head, depth) for head, info in self.heads.items() for depth in info.depths)
 
     def get_gold(self, head: str) -> list[Any]:
-        """A label, list of labels, number or list of tags a row; None where the row has none."""
+        """A label, list of labels, number, list of tags or list of right answers a row; None where it has none."""
         return self.table.column(f"gold:{head}").to_pylist()
 
     def get_predicted(self, head: str, depth: int) -> list[Any]:
-        """As `get_gold`, never None."""
+        """As `get_gold`, but one answer, "" for none; None only for a relation of a row without spans."""
         return self.table.column(f"pred:{head}@{depth}").to_pylist()
 
     def get_confidence(self, head: str, depth: int) -> list[float] | None:
@@ -80,7 +84,7 @@ def build_predictions(
     types = {"row": pa.int64(), "text": pa.string(), "pair": pa.string(), "tokens": pa.list_(pa.string())}
     arrays = {name: pa.array(columns[name], types[name]) for name in types if name in columns}
     for head, info in heads.items():
-        arrays[f"gold:{head}"] = pa.array(columns[f"gold:{head}"], TYPES[info.kind])
+        arrays[f"gold:{head}"] = pa.array(columns[f"gold:{head}"], GOLD_TYPES[info.kind])
         for depth in info.depths:
             key = f"{head}@{depth}"
             arrays[f"pred:{key}"] = pa.array(columns[f"pred:{key}"], TYPES[info.kind])

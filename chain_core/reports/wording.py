@@ -49,7 +49,7 @@ def format_number(value: float) -> str:
 
 
 def format_cell(kind: str, cell: Any, tokens: list[str] | None = None) -> str:
-    """A gold or predicted cell: labels with commas between, tags as `words (type)` where the words are known."""
+    """A gold or predicted cell: `a, b`; of answers `a / b`; of tags `words (type)` where the words are known."""
     if is_missing(cell):
         return MISSING
     if kind == "regression":
@@ -58,6 +58,8 @@ def format_cell(kind: str, cell: Any, tokens: list[str] | None = None) -> str:
         return ", ".join(sorted(cell)) or "∅"
     if kind == "tagging":
         return _format_tags(cell, tokens)
+    if kind == "span":
+        return " / ".join([cell] if isinstance(cell, str) else cell) or "∅"
     return str(cell)
 
 

@@ -147,9 +147,11 @@ def _append(material: Material, copies: Copies, tags: Mapping[str, pa.Array]) ->
         if columns.pair:
             replaced[columns.pair] = second
     rows = material.table.num_rows + np.arange(len(copies.rows))
+    nowhere = np.full((len(copies.rows), 4), -1, np.int32)
+    spans = {head: np.concatenate([part, nowhere]) for head, part in texts.spans.items()}
     return replace(
         material,
         table=append_copies(material.table, copies, replaced),
-        texts=Texts(texts.kind, first, second),
+        texts=Texts(texts.kind, first, second, spans),
         splits={**material.splits, "train": np.concatenate([material.splits["train"], rows])},
     )

@@ -227,10 +227,20 @@ class _TableKey:
 
 def _read_rows_cached(table: pa.Table, config: Config) -> _Rows:
     heads = tuple(
-        (name, HeadConfig(kind=head.kind, column=head.column, separator=head.separator))
+        (
+            name,
+            HeadConfig(
+                kind=head.kind, column=head.column, separator=head.separator, start=head.start, spans=head.spans
+            ),
+        )
         for name, head in (config.heads or {}).items()
     )
-    return _read_rows(_TableKey(table), config.data, heads, InputConfig(tokens=config.input.tokens))
+    read = {role: getattr(config.input, role) for role in ("text", "pair", "tokens")}
+    if any(name is not None and name not in table.column_names for name in read.values()):
+        # A problem of its own, which hides those of the heads that read these columns.
+        heads = tuple(item for item in heads if item[1].kind not in ("span", "relation"))
+        read = {}
+    return _read_rows(_TableKey(table), config.data, heads, InputConfig(**read))
 
 
 @lru_cache(maxsize=32)
@@ -240,8 +250,6 @@ def _read_rows(
     """Tasks and split sizes; a head whose labels cannot be learnt is a problem of its own."""
     table, problems = key.table, []
     tasks: list[Task] = []
-    if columns.tokens and columns.tokens not in table.column_names:
-        columns = InputConfig()
     for name, head in heads:
         try:
             tasks += build_tasks(table, {name: head}, None, columns)

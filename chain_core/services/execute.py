@@ -17,10 +17,11 @@ import pyarrow as pa
 import torch
 
 from chain_core.config import Config, dump_yaml
+from chain_core.data.answers import drop_starts
 from chain_core.data.schema import Task, build_tasks
 from chain_core.data.splits import SPLITS, split_rows
 from chain_core.data.store import open_rows
-from chain_core.data.text import Texts, read_texts
+from chain_core.data.text import Texts, mark_texts, read_texts
 from chain_core.errors import ResourceError
 from chain_core.modeling.bundle import save_bundle
 from chain_core.modeling.catalogue import BackboneFacts, read_facts
@@ -130,11 +131,12 @@ def prepare_run(config: Config, folder: Path) -> Material:
     config, spent = _spend_budget(config, facts)
     notes += spent
     assert config.heads is not None
-    texts = read_texts(table, config.input)
+    texts = read_texts(table, config.input, config.heads)
     tasks = build_tasks(table, config.heads, columns=config.input)
     none = {split: np.zeros(0, np.int64) for split in SPLITS}
     splits = {**none, **split_rows(table, config.data, tasks, config.input)}
-    tasks = build_tasks(table, config.heads, splits["train"])
+    tasks = build_tasks(table, config.heads, splits["train"], config.input)
+    notes += [note for task in tasks for note in task.notes]
     fixed = {"data": _fix_paths(config.data, folder), "augment": fix_augment_paths(config.augment, folder)}
     config = config.model_copy(update=fixed)
     return augment_material(Material(config, table, texts, tasks, splits, facts, tuple(notes)))
@@ -193,13 +195,16 @@ def build_answer_table(
         columns["text"] = first
     if texts.second is not None:
         columns["pair"] = texts.second.take(rows)
+    if len(texts.spans) == 1:
+        (spans,) = texts.spans.values()
+        columns["text"] = mark_texts(texts, answers.rows, spans)
     heads = {}
     for task in tasks:
         depths = tuple(depth for name, depth in answers.values if name == task.name)
         if not depths:
             continue
         heads[task.name] = HeadInfo(task.kind, depths, task.label_space)
-        columns[f"gold:{task.name}"] = gold[task.name].take(rows)
+        columns[f"gold:{task.name}"] = drop_starts(gold[task.name].take(rows))
         for depth in depths:
             columns[f"pred:{task.name}@{depth}"] = answers.values[task.name, depth]
             if task.kind != "regression":

@@ -8,16 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from chain_core.data.labels import read_gold
 from chain_core.data.store import import_files, read_table
-from chain_core.data.text import Texts, read_texts
-from chain_core.data.words import split_words
+from chain_core.data.text import Texts, mark_texts, read_texts
 from chain_core.errors import ConfigError, DataError, RunError
 from chain_core.reports.metrics import compute_report
 from chain_core.reports.predictions import Predictions
 from chain_core.services.execute import build_answer_table
+from chain_core.services.inputs import build_texts, pick_row
 from chain_core.training.evaluate import Answers, compute_answers
 from chain_core.training.live import Bundle, build_live_feed, open_bundle
 
@@ -35,13 +34,13 @@ class Predictor:
     def predict(self, rows: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
         """One answer a row, in order.
 
-        A row is {"text"}, {"text", "pair"} or {"tokens": [...]}; where the run reads tokens, a text is split into
-        words. An answer is {"text", "tokens"?, "pair"?, "heads": {head: {depth: {"label" | "labels" | "score" |
-        "tags", "confidence"?, "probabilities"?}}}}.
+        A row is what `inputs.pick_row` gives; where the run reads tokens, a text is split into words. An answer is
+        {"text", "tokens"?, "pair"?, "heads": {head: {depth: {"label" | "labels" | "score" | "tags" | "answer",
+        "confidence"?, "probabilities"?}}}}. Raises DataError for a row without the spans that a relation needs.
         """
         for start in range(0, len(rows), CHUNK):
             part = rows[start : start + CHUNK]
-            texts = self._build_texts(part)
+            texts = build_texts(part, self.bundle.config, start)
             feed = build_live_feed(self.bundle, texts)
             bundle = self.bundle
             answers = compute_answers(
@@ -52,22 +51,8 @@ class Predictor:
                 yield self._describe(texts, answers, index)
 
     def pick(self, record: Any) -> dict[str, Any]:
-        """The input of one row from a record that has the run's columns, or `text`, `pair`, `tokens`."""
-        if not isinstance(record, dict):
-            raise DataError("row_not_object")
-        columns = self.bundle.config.input
-        row = {}
-        for role in ("tokens", "text", "pair"):
-            name = getattr(columns, role)
-            value = record.get(name, record.get(role)) if name else None
-            if value is not None:
-                row[role] = value
-        if not row and isinstance(record.get("text"), str):
-            row["text"] = record["text"]
-        if not row:
-            wanted = columns.tokens or columns.text
-            raise DataError("row_without_input", column=str(wanted))
-        return row
+        """The input of one row, as `inputs.pick_row`."""
+        return pick_row(record, self.bundle.config)
 
     def read_rows(self, path: Path) -> list[dict[str, Any]]:
         """The inputs of all rows of a file."""
@@ -76,21 +61,14 @@ class Predictor:
         table = read_table(import_files({"train": path}, name=path.stem))
         return [self.pick(record) for record in table.to_pylist()]
 
-    def _build_texts(self, rows: Sequence[Mapping[str, Any]]) -> Texts:
-        columns = self.bundle.config.input
-        if columns.tokens:
-            lists = [_get_tokens(row) for row in rows]
-            return Texts("tokens", pa.array(lists, pa.list_(pa.string())))
-        first = pa.array([str(row.get("text", "")) for row in rows], pa.string())
-        if columns.pair:
-            return Texts("pair", first, pa.array([str(row.get("pair", "")) for row in rows], pa.string()))
-        return Texts("text", first)
-
     def _describe(self, texts: Texts, answers: Answers, index: int) -> dict[str, Any]:
         first = texts.first[index].as_py()
         answer: dict[str, Any] = (
             {"text": " ".join(first), "tokens": first} if texts.kind == "tokens" else {"text": first}
         )
+        if len(texts.spans) == 1:
+            (spans,) = texts.spans.values()
+            answer["text"] = mark_texts(texts, np.array([index]), spans)[0]
         if texts.second is not None:
             answer["pair"] = texts.second[index].as_py()
         heads: dict[str, dict[str, Any]] = {}
@@ -101,7 +79,14 @@ class Predictor:
         return {**answer, "heads": heads}
 
 
-_RESULT = {"classification": "label", "multilabel": "labels", "regression": "score", "tagging": "tags"}
+_RESULT = {
+    "classification": "label",
+    "multilabel": "labels",
+    "regression": "score",
+    "tagging": "tags",
+    "span": "answer",
+    "relation": "label",
+}
 
 
 def _describe_head(task: Any, answers: Answers, key: tuple[str, int], index: int) -> dict[str, Any]:
@@ -113,15 +98,6 @@ def _describe_head(task: Any, answers: Answers, key: tuple[str, int], index: int
         top = np.argsort(-row, kind="stable")[:TOP]
         described["probabilities"] = {task.label_space[label]: round(float(row[label]), 6) for label in top}
     return described
-
-
-def _get_tokens(row: Mapping[str, Any]) -> list[str]:
-    tokens = row.get("tokens")
-    if isinstance(tokens, str):
-        return tokens.split()
-    if tokens is not None:
-        return [str(token) for token in tokens]
-    return split_words(str(row.get("text", "")))
 
 
 def load_predictor(run: Path) -> Predictor:
@@ -144,7 +120,7 @@ def evaluate_file(run: Path, data: Path) -> tuple[dict[str, Any], Predictions]:
     if not data.is_file():
         raise DataError("file_missing", path=str(data))
     table = read_table(import_files({"train": data}, name=data.stem))
-    texts = read_texts(table, bundle.config.input)
+    texts = read_texts(table, bundle.config.input, bundle.config.heads)
     gold = {task.name: read_gold(table, task) for task in bundle.tasks}
     feed = build_live_feed(bundle, texts, gold)
     answers = compute_answers(bundle.model, feed, feed.splits["test"], bundle.device, bundle.dtype, labelled=False)

@@ -13,7 +13,7 @@ import torch
 
 from chain_core.config import Config
 from chain_core.data.cells import build_note
-from chain_core.data.encode import Encoded
+from chain_core.data.encode import Encoded, find_reach
 from chain_core.data.encoded_files import load_encoded
 from chain_core.data.labels import read_gold
 from chain_core.data.schema import Task
@@ -21,10 +21,10 @@ from chain_core.data.text import Texts
 from chain_core.modeling.catalogue import BackboneFacts, compute_tokenizer_key, load_tokenizer
 from chain_core.modeling.features import compute_cache_key, compute_features
 from chain_core.modeling.model import ChainModel, load_lower
-from chain_core.modeling.reads import needs_positions
+from chain_core.modeling.reads import needs_places, needs_positions
 from chain_core.paths import get_folder
 from chain_core.storage.entries import load_limit
-from chain_core.training.feed import Feed, encode_all_labels
+from chain_core.training.feed import Feed, Labels, encode_all_labels
 
 Emit = Callable[[dict[str, Any]], None]
 EVERY_SECONDS = 0.2
@@ -65,7 +65,28 @@ def build_feed(
     pooled = not needs_positions(config)
     hidden = _read_hidden(material, model, encoded, device, dtype, pooled, tell, progress)
     gold = {task.name: read_gold(material.table, task) for task in material.tasks}
-    return Feed(encoded, hidden, pooled, gold, encode_all_labels(gold, material.tasks), material.splits)
+    labels = drop_cut_labels(encode_all_labels(gold, material.tasks), encoded, material, tell)
+    return Feed(encoded, hidden, pooled, gold, labels, material.splits, material.texts)
+
+
+def drop_cut_labels(labels: dict[str, Labels], encoded: Encoded, material: Material, tell: Emit) -> dict[str, Labels]:
+    """The labels without those whose answer or spans stand beyond what was read: no position could learn them."""
+    kept = dict(labels)
+    for task in material.tasks:
+        if task.kind not in ("span", "relation") or not encoded.truncated:
+            continue
+        values = np.asarray(labels[task.name])
+        if task.kind == "span":
+            needed = values[:, 1]
+            reach = find_reach(encoded, 0 if material.texts.second is None else 1)
+        else:
+            needed = material.texts.spans[task.name].max(1)
+            reach = find_reach(encoded, 0)
+        cut = needed > reach
+        if cut.any():
+            kept[task.name] = np.where(cut[:, None] if values.ndim > 1 else cut, -1, values)
+            tell({"kind": "note", "code": "spans_cut", "params": {"head": task.name, "rows": int(cut.sum())}})
+    return kept
 
 
 def _encode(material: Material, tell: Emit, progress: Callable[[int, int], None]) -> Encoded:
@@ -77,6 +98,7 @@ def _encode(material: Material, tell: Emit, progress: Callable[[int, int], None]
         lambda: load_tokenizer(facts.folder),
         max_length,
         lexical=config.uses_lexical,
+        places=needs_places(config),
         meta=_describe(material),
         progress=progress,
     )

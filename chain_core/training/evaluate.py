@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch
 
+from chain_core.data.answers import drop_starts
 from chain_core.data.schema import Task
 from chain_core.modeling.device import autocast
 from chain_core.modeling.heads import Decoded
@@ -29,13 +31,21 @@ class Answers:
 
     rows: np.ndarray
     values: dict[Key, list[Any]] = field(default_factory=dict)
-    """A label, a list of labels, a number, or a list of tags a row."""
+    """A label, a list of labels, a number, a list of tags or an answer a row; None where a relation has no spans."""
     confidence: dict[Key, np.ndarray] = field(default_factory=dict)
     probabilities: dict[Key, np.ndarray] = field(default_factory=dict)
-    """(M, K) float32, where asked for; not of scores and tags."""
+    """(M, K) float32, where asked for; not of scores, tags and answers."""
     losses: dict[Key, float] = field(default_factory=dict)
     guessed: dict[Key, float] = field(default_factory=dict)
     """The share of right guesses of the heads that learn the texts themselves; they predict nothing else."""
+    gold: dict[str, list[Any]] = field(default_factory=dict)
+    """Head -> its gold labels of these rows, as far as they were asked for."""
+
+    def list_gold(self, head: str, gold: Mapping[str, pa.Array]) -> list[Any]:
+        """A head's gold labels of these rows, as reports hold them; listed once."""
+        if head not in self.gold:
+            self.gold[head] = drop_starts(gold[head].take(pa.array(self.rows))).to_pylist()
+        return self.gold[head]
 
 
 @torch.inference_mode()
@@ -60,7 +70,7 @@ def compute_answers(
             continue
         answers.values[key] = [None] * len(rows)
         answers.confidence[key] = np.ones(len(rows), np.float32)
-        if probabilities and tasks[key[0]].kind in ("classification", "multilabel"):
+        if probabilities and tasks[key[0]].kind in ("classification", "multilabel", "relation"):
             answers.probabilities[key] = np.zeros((len(rows), len(tasks[key[0]].label_space)), np.float32)
     for part in feed.split_evaluation(rows):
         batch = feed.build_batch(part, labelled=labelled).to(device)
@@ -84,7 +94,11 @@ def compute_answers(
 
 
 def _keep(answers, key: Key, places: np.ndarray, decoded: Decoded, task: Task, feed: Feed, part: np.ndarray):
-    named = name_values(task, decoded.values, np.diff(feed.encoded.word_offsets)[part])
+    if task.kind == "span":
+        assert feed.texts is not None
+        named = cut_answers(decoded.values, feed.texts.searched.take(part).to_pylist())
+    else:
+        named = name_values(task, decoded.values, np.diff(feed.encoded.word_offsets)[part])
     for index, value in zip(places, named, strict=True):
         answers.values[key][index] = value
     answers.confidence[key][places] = decoded.confidence
@@ -93,24 +107,28 @@ def _keep(answers, key: Key, places: np.ndarray, decoded: Decoded, task: Task, f
 
 
 def name_values(task: Task, values: np.ndarray, words: np.ndarray) -> list[Any]:
-    """Label numbers -> labels; a tagged row gets one tag for each of its words."""
-    names = np.array(task.label_space, dtype=object)
-    if task.kind == "classification":
+    """Label numbers -> labels, -1 -> None; a tagged row gets one tag for each of its words."""
+    names = np.array([*task.label_space, None], dtype=object)
+    if task.kind in ("classification", "relation"):
         return names[values].tolist()
     if task.kind == "multilabel":
-        return [names[row].tolist() for row in values]
+        return [names[:-1][row].tolist() for row in values]
     if task.kind == "tagging":
         return [names[row[:count]].tolist() for row, count in zip(values, words, strict=True)]
     return values.astype(float).tolist()
 
 
+def cut_answers(values: np.ndarray, texts: Sequence[str]) -> list[str]:
+    """First characters and those after the last, (M, 2) -> the answers; "" for none."""
+    return [text[begin:end] for text, (begin, end) in zip(texts, values.tolist(), strict=True)]
+
+
 def compute_scores(answers: Answers, tasks: Sequence[Task], gold: Mapping[str, Any]) -> dict[Key, dict[str, float]]:
     """(head, depth) -> {"loss", metrics…}; heads without a labelled row among these have only what there is."""
     kinds = {task.name: task.kind for task in tasks}
-    golds = {name: values.take(answers.rows).to_pylist() for name, values in gold.items()}
     scores = {}
     for key, predicted in answers.values.items():
-        metrics = compute_metrics(kinds[key[0]], golds[key[0]], predicted)
+        metrics = compute_metrics(kinds[key[0]], answers.list_gold(key[0], gold), predicted)
         losses = {"loss": answers.losses[key]} if key in answers.losses else {}
         scores[key] = {**losses, **metrics}
     for key, share in answers.guessed.items():
@@ -128,7 +146,7 @@ def compute_joint_score(answers: Answers, tasks: Sequence[Task], gold: Mapping[s
     right = labelled = np.ones(len(answers.rows), bool)
     for task in tasks:
         if task.kind != "regression" and task.name in deepest:
-            cells = gold[task.name].take(answers.rows).to_pylist()
+            cells = answers.list_gold(task.name, gold)
             labelled = labelled & np.array([not is_missing(cell) for cell in cells], bool)
             right = right & compute_right(task.kind, cells, answers.values[task.name, deepest[task.name]])
     return float(right[labelled].mean()) if labelled.any() else None

@@ -11,6 +11,7 @@ import pyarrow as pa
 from chain_core.data.encode import Encoded
 from chain_core.data.labels import encode_labels
 from chain_core.data.schema import Task
+from chain_core.data.text import Texts
 from chain_core.modeling.batch import Batch, build_batch
 from chain_core.modeling.features import split_by_tokens
 
@@ -32,11 +33,18 @@ class Feed:
     """Task -> what `data.labels.read_gold` gives, (N,)."""
     labels: Mapping[str, Labels]
     splits: Mapping[str, np.ndarray]
+    texts: Texts | None = None
+    """What the rows were read from, for heads that look for spans."""
+
+    @property
+    def spans(self) -> Mapping[str, np.ndarray]:
+        """Relation head -> its rows' spans."""
+        return self.texts.spans if self.texts is not None else {}
 
     def build_batch(self, rows: np.ndarray, *, labelled: bool = True) -> Batch:
         """The rows as one padded batch."""
         labels = self.labels if labelled else None
-        return build_batch(self.encoded, rows, hidden=self.hidden, pooled=self.pooled, labels=labels)
+        return build_batch(self.encoded, rows, hidden=self.hidden, pooled=self.pooled, labels=labels, spans=self.spans)
 
     def split_evaluation(self, rows: np.ndarray) -> Iterator[np.ndarray]:
         """The rows in batches of like length, for a pass without gradients."""
@@ -63,6 +71,8 @@ def find_labelled(values: Labels, rows: np.ndarray) -> np.ndarray:
     """Whether each of the rows has a label of one task."""
     if isinstance(values, tuple):
         return np.diff(values[1])[rows] > 0
+    if values.ndim == 2 and values.dtype.kind == "i":
+        return values[rows, 0] >= 0
     if values.ndim == 2:
         return ~np.isnan(values[rows, 0])
     if values.dtype.kind == "f":

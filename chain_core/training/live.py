@@ -19,7 +19,7 @@ from chain_core.modeling.catalogue import load_tokenizer
 from chain_core.modeling.chain import compute_pooled
 from chain_core.modeling.device import autocast, choose_device, choose_precision
 from chain_core.modeling.model import ChainModel, load_lower
-from chain_core.modeling.reads import needs_positions
+from chain_core.modeling.reads import needs_places, needs_positions
 from chain_core.training.feed import Feed, encode_all_labels
 
 
@@ -33,7 +33,7 @@ class LiveFeed(Feed):
     dtype: torch.dtype = torch.float32
 
     def build_batch(self, rows: np.ndarray, *, labelled: bool = True) -> Batch:
-        batch = build_batch(self.encoded, rows, labels=self.labels if labelled else None)
+        batch = build_batch(self.encoded, rows, labels=self.labels if labelled else None, spans=self.spans)
         if self.lower is None:
             return batch
         there = batch.to(self.device)
@@ -79,14 +79,18 @@ def open_bundle(folder: Any, device: str = "auto") -> Bundle:
 
 def build_live_feed(bundle: Bundle, texts: Texts, gold: Mapping[str, pa.Array] | None = None) -> LiveFeed:
     """A feed over new rows, all of them in the split "test"."""
-    encoded = encode_texts(texts, bundle.tokenizer, bundle.max_length, lexical=bundle.config.uses_lexical)
+    config = bundle.config
+    encoded = encode_texts(
+        texts, bundle.tokenizer, bundle.max_length, lexical=config.uses_lexical, places=needs_places(config)
+    )
     return LiveFeed(
         encoded=encoded,
         hidden={},
-        pooled=not needs_positions(bundle.config),
+        pooled=not needs_positions(config),
         gold=gold or {},
         labels=encode_all_labels(gold, bundle.tasks) if gold else {},
         splits={"test": np.arange(encoded.rows)},
+        texts=texts,
         lower=bundle.lower,
         layers=bundle.model.cached_layers,
         device=bundle.device,

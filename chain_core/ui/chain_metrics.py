@@ -11,7 +11,7 @@ METRICS = {
     "multilabel": ("micro_f1", "macro_f1", "exact_match"),
     "regression": ("r2", "mae", "rmse", "spearman"),
     "tagging": ("entity_f1", "entity_precision", "entity_recall", "token_accuracy", "token_micro_f1", "token_macro_f1"),
-    "span": ("exact_match", "token_f1"),
+    "span": ("token_f1", "exact_match"),
     "relation": _LABELS,
     "masked_lm": ("perplexity", "accuracy"),
     "causal_lm": ("perplexity", "accuracy"),

@@ -59,6 +59,8 @@ def format_result(result: Mapping[str, Any], tokens: Sequence[str] | None) -> st
         said = ", ".join(f"{words} ({kind})" for words, kind in find_entities(tokens or (), result["tags"]))
     elif "labels" in result:
         said = ", ".join(result["labels"])
+    elif "answer" in result:
+        said = result["answer"] or "∅"
     else:
         said = str(result["label"])
     return f"{said or '–'} · {result['confidence']:.0%}"
@@ -116,7 +118,10 @@ def render_result(result: Mapping[str, Any], tokens: Sequence[str] | None, colou
         return render_spans(tokens or (), result["tags"], colours)
     if "score" in result:
         return f"<div>{result['score']:.4g}</div>"
-    said = result.get("label", ", ".join(result.get("labels", ())))
+    if "answer" in result:
+        said = result["answer"] or t("report.no_answer")
+    else:
+        said = result.get("label", ", ".join(result.get("labels", ())))
     chances = result.get("probabilities") or {said: result["confidence"]}
     return "".join(
         _BAR.format(label=html.escape(str(label)), percent=100 * max(0.0, min(1.0, chance)))

@@ -12,6 +12,7 @@ import streamlit as st
 
 from chain_core.config import Config, InputConfig, load_yaml, resolve_config
 from chain_core.data.readers import detect_source, read_batches
+from chain_core.data.relations import list_span_columns
 from chain_core.data.words import split_words
 from chain_core.errors import DataError
 from chain_core.services.records import Run
@@ -24,7 +25,6 @@ from chain_core.ui.shell import escape_markdown, guard
 MOST_ROWS = 1000
 """On the screen; the command line has no such limit."""
 Row = dict[str, Any]
-_ENDED = re.compile(r"(.*\w)([.,!?;:…。，！？；：]+)")
 
 
 def choose_finished_run(runs: Sequence[Run]) -> Run:
@@ -55,6 +55,8 @@ def ask_rows(config: Config) -> tuple[list[Row], int] | None:
             t("predict.texts"), height=140, key="predict_texts", placeholder=t("predict.texts_placeholder")
         )
         second = None
+        if has_relations(config):
+            st.caption(t("predict.marks_hint"))
         if columns.pair:
             second = st.text_area(t("predict.pairs"), height=140, key="predict_pairs")
         if st.form_submit_button(t("predict.action"), type="primary", icon=":material/chat:"):
@@ -67,8 +69,13 @@ def ask_rows(config: Config) -> tuple[list[Row], int] | None:
         )
         if file is not None and clicked:
             content, name = file.getvalue(), file.name
-            return guard(lambda: read_rows(content, name, columns))
+            return guard(lambda: read_rows(content, name, columns, list_span_columns(config.heads or {})))
     return None
+
+
+def has_relations(config: Config) -> bool:
+    """Whether each row needs two marked spans."""
+    return any(head.kind == "relation" for head in (config.heads or {}).values())
 
 
 def build_rows(first: str, second: str | None, columns: InputConfig) -> list[Row]:
@@ -93,26 +100,14 @@ def build_rows(first: str, second: str | None, columns: InputConfig) -> list[Row
 
 def build_row(line: str, columns: InputConfig) -> Row:
     """One line as the run reads it: as tokens where it was trained on tokens."""
-    return {"tokens": split_tokens(line)} if columns.tokens else {"text": line.strip()}
+    marked = "<e1>" in line  # the predictor splits such a line: its spans are counted in words
+    return {"tokens": split_words(line)} if columns.tokens and not marked else {"text": line.strip()}
 
 
-def split_tokens(line: str) -> list[str]:
-    """Split on white space, marks at the end of a word apart (but not those of `d.c.`); where there is no white
-    space, into words, and Chinese into characters."""
-    parts = line.split()
-    if len(parts) < 2:
-        return split_words(line) or parts
-    tokens: list[str] = []
-    for part in parts:
-        ended = _ENDED.fullmatch(part)
-        tokens += [ended[1], *ended[2]] if ended and "." not in ended[1] else [part]
-    return tokens
-
-
-def read_rows(content: bytes, name: str, columns: InputConfig) -> tuple[list[Row], int]:
+def read_rows(content: bytes, name: str, columns: InputConfig, spans: Sequence[str] = ()) -> tuple[list[Row], int]:
     """The first rows of an uploaded file and how many more it has. Raises DataError where it has no such column.
 
-    Plain text is read line by line.
+    Plain text is read line by line. `spans`: columns that are taken along where the file has them.
     """
     if Path(name).suffix.lower() == ".txt":
         text = content.decode("utf-8-sig", "replace")
@@ -130,10 +125,10 @@ def read_rows(content: bytes, name: str, columns: InputConfig) -> tuple[list[Row
             if len(kept) < MOST_ROWS:
                 part = batch.slice(0, MOST_ROWS - len(kept))
                 wanted = _find_columns(part.schema.names, columns)
-                kept += [
-                    _convert({role: record[column] for role, column in wanted.items()}, columns)
-                    for record in part.select(list(wanted.values())).to_pylist()
-                ]
+                along = [column for column in spans if column in part.schema.names]
+                for record in part.to_pylist():
+                    row = _convert({role: record[column] for role, column in wanted.items()}, columns)
+                    kept.append({**row, "spans": {column: record[column] for column in along}} if along else row)
     if not kept:
         raise DataError("predict_no_text")
     return kept, total - len(kept)
@@ -158,9 +153,7 @@ def _find_columns(names: Sequence[str], columns: InputConfig) -> dict[str, str]:
 def _convert(cells: dict[str, Any], columns: InputConfig) -> Row:
     if columns.tokens:
         value = cells["tokens"]
-        return {
-            "tokens": [str(token) for token in value] if isinstance(value, list) else split_tokens(str(value or ""))
-        }
+        return {"tokens": [str(token) for token in value] if isinstance(value, list) else split_words(str(value or ""))}
     return {role: "" if value is None else str(value) for role, value in cells.items()}
 
 

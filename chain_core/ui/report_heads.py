@@ -12,7 +12,7 @@ from chain_core.reports import figures, frames
 from chain_core.reports.frames import Confusion
 from chain_core.reports.metrics import compute_joint
 from chain_core.reports.page import format_residual, say_row
-from chain_core.reports.wording import format_metric, format_number
+from chain_core.reports.wording import format_cell, format_metric, format_number
 from chain_core.ui.language import t
 from chain_core.ui.report_choice import Source, get_say, load_file
 from chain_core.ui.shell import escape_markdown
@@ -38,6 +38,7 @@ class DepthFrames:
     mistakes: pd.DataFrame | None
     labels: pd.DataFrame | None
     residuals: pd.DataFrame | None
+    answers: pd.DataFrame | None
 
 
 def show_overview(source: Source) -> None:
@@ -156,6 +157,9 @@ def _show_depth(source: Source, head: str, depth: int) -> None:
     if parts.residuals is not None:
         _show_residuals(parts.residuals, key)
         return
+    if parts.answers is not None:
+        _show_answers(parts.answers, key)
+        return
     st.markdown(f"**{t('report.entities' if kind == 'tagging' else 'report.class_report')}**")
     if len(parts.report):
         _show_report(parts.report, f"{key}_report")
@@ -215,6 +219,20 @@ def _show_residuals(residuals: pd.DataFrame, key: str) -> None:
     st.dataframe(shown, hide_index=True, key=f"{key}_furthest")
 
 
+def _show_answers(misses: pd.DataFrame, key: str) -> None:
+    st.markdown(f"**{t('report.worst_answers')}**")
+    st.caption(t("report.answers_hint"))
+    if misses.empty:
+        st.caption(t("report.no_mistakes"))
+        return
+    say = get_say()
+    shown = pd.DataFrame({say("text"): misses["text"]})
+    for name in ("gold", "predicted"):
+        shown[say(name)] = [format_cell("span", cell) for cell in misses[name]]
+    shown[say("metric.token_f1")] = [format_metric("token_f1", value) for value in misses["token_f1"]]
+    st.dataframe(shown, hide_index=True, key=f"{key}_answers")
+
+
 @st.cache_resource(show_spinner=False, max_entries=64)
 def load_depth_frame(path: str, stamp: int, head: str) -> pd.DataFrame:
     """`compute_depth_frame` of a file."""
@@ -232,7 +250,7 @@ def load_depth(path: str, stamp: int, head: str, depth: int) -> DepthFrames:
     """Everything that a head's tab shows for one depth."""
     predictions = load_file(path, stamp)
     kind = predictions.heads[head].kind
-    one = kind in ("classification", "tagging")
+    one = kind in ("classification", "relation", "tagging")
     alone = len(predictions.heads[head].depths) == 1
     return DepthFrames(
         report=frames.compute_class_report(predictions, head, depth),
@@ -241,6 +259,7 @@ def load_depth(path: str, stamp: int, head: str, depth: int) -> DepthFrames:
         mistakes=frames.compute_mistakes(predictions, head, depth) if one else None,
         labels=frames.compute_label_counts(predictions, head, depth) if kind == "multilabel" else None,
         residuals=frames.compute_residuals(predictions, head, depth) if kind == "regression" else None,
+        answers=frames.compute_answer_misses(predictions, head, depth) if kind == "span" else None,
     )
 
 

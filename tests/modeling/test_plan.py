@@ -18,7 +18,7 @@ from chain_core.modeling.chain import Chain, count_parameters
 from chain_core.modeling.model import build_model
 from chain_core.modeling.plan import Workload, compute_plan
 from chain_core.modeling.pretrained import load_layers
-from chain_core.modeling.reads import find_copied_layers, needs_positions
+from chain_core.modeling.reads import POOLED_KINDS, find_copied_layers, needs_positions
 from chain_core.modeling.shapes import BackboneShapes, read_shapes
 from chain_core.services.execute import _describe_parameters
 from tests.tiny import save_tiny_backbone
@@ -28,6 +28,8 @@ LABELS = {
     "multilabel": tuple("xyz"),
     "regression": (),
     "tagging": ("O", "B-a", "I-a"),
+    "relation": tuple("vw"),
+    "span": (),
 }
 SMALL = {"vocab_size": 99, "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4}
 BACKBONES = {
@@ -63,18 +65,21 @@ def draw_config(draw: st.DrawFn) -> Config:
     if any(isinstance(one.get("tie"), int) for one in links):
         course = "constant"  # tied links are equally dense
     positions = st.one_of(st.just("last"), st.integers(0, depth))
+    # A table of tokens has no answers in its texts, a table of texts no tags.
+    kinds = sorted(set(LABELS) - {draw(st.sampled_from(["span", "tagging"]))})
     heads = {
         f"head{index}": {
             "kind": kind,
             "column": "c",
+            "spans": ["a", "b"] if kind == "relation" else None,
             "crf": kind == "tagging" and draw(st.booleans()),
-            "pooling": draw(st.sampled_from(["auto", "row"] if kind != "tagging" else ["auto"])),
+            "pooling": draw(st.sampled_from(["auto", "row"] if kind in POOLED_KINDS else ["auto"])),
             "depths": draw(
                 st.lists(positions, min_size=1, max_size=3, unique_by=lambda d: depth if d == "last" else d)
             ),
             **draw(st.sampled_from([{}, {"share": True}, {"mixture": True}])),
         }
-        for index, kind in enumerate(draw(st.lists(st.sampled_from(sorted(LABELS)), min_size=1, max_size=4)))
+        for index, kind in enumerate(draw(st.lists(st.sampled_from(kinds), min_size=1, max_size=4)))
     }
     tags = any(head["kind"] == "tagging" for head in heads.values())
     return resolve_config(

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chain_core.config import InputConfig
+from chain_core.data.words import split_words
 from chain_core.errors import DataError
-from chain_core.ui.predict_input import MOST_ROWS, build_rows, read_rows, split_tokens
+from chain_core.ui.predict_input import MOST_ROWS, build_rows, read_rows
 
 TEXT = InputConfig(text="sentence")
 PAIR = InputConfig(text="premise", pair="hypothesis")
@@ -32,12 +33,12 @@ def test_one_row_a_line_and_blank_lines_are_skipped() -> None:
     ],
 )
 def test_tokens(line: str, tokens: list[str]) -> None:
-    assert split_tokens(line) == tokens
+    assert split_words(line) == tokens
 
 
 @given(st.text(min_size=1).filter(lambda text: text.strip()))
 def test_no_visible_character_is_lost_in_splitting(line: str) -> None:
-    tokens = split_tokens(line)
+    tokens = split_words(line)
     assert tokens
     assert all(tokens)
 
