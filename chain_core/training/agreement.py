@@ -41,6 +41,11 @@ def _compare_words(first: Tensor, second: Tensor, batch: Batch) -> Tensor:
     return (_diverge(first, second) * kept).sum() / kept.sum().clamp(min=1)
 
 
+def _compare_places(first: Tensor, second: Tensor, batch: Batch) -> Tensor:
+    """(B, places, 2), the first and the last place of an answer."""
+    return _diverge(first.transpose(1, 2), second.transpose(1, 2)).mean()
+
+
 COMPARISONS: dict[str, Callable[[Tensor, Tensor, Batch], Tensor]] = {
     "classification": _compare_classes,
     "relation": _compare_classes,
@@ -48,6 +53,7 @@ COMPARISONS: dict[str, Callable[[Tensor, Tensor, Batch], Tensor]] = {
     "multilabel": _compare_labels,
     "regression": _compare_scores,
     "tagging": _compare_words,
+    "span": _compare_places,
 }
 
 

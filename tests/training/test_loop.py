@@ -11,6 +11,7 @@ import torch
 from chain_core.config import TrainConfig, resolve_config
 from chain_core.errors import ConfigError, DataError
 from chain_core.modeling.model import build_model
+from chain_core.modeling.ranks import count_ranks
 from chain_core.services.execute import prepare_run
 from chain_core.training.assemble import build_feed
 from chain_core.training.feed import choose_labelled
@@ -197,3 +198,27 @@ def test_only_matrices_decay_and_the_backbone_has_its_own_rate(backbone, command
     for group in groups:
         assert {p.ndim > 1 for p in group["params"]} == {group["weight_decay"] > 0}
     assert {group["lr"] for group in groups} == {1.0, 0.5}
+
+
+def test_adalora_ends_a_run_at_its_final_rank(backbone, commands, tmp_path):
+    tuning = {"tuning": "adalora", "rank": 6, "final_rank": 2, "layers": 2}
+    model, _, events = start(backbone, commands, tmp_path, backbone=tuning, train={"epochs": 5})
+    seen, outcome = finish(events)
+    ranks = count_ranks(model.upper)
+    assert sum(ranks) == 2 * len(ranks)
+    assert outcome.best_epoch >= 4, "weights of unsettled ranks are no candidates"
+    assert all(event["loss"] > 0 for event in seen if event["kind"] == "step")
+
+
+def test_the_pull_keeps_tuned_weights_near_the_pretrained(backbone, commands, tmp_path):
+    def drift(strength):
+        settings = {"epochs": 2, "backbone_learning_rate": 1e-2, "l2_sp": strength}
+        tuning = {"tuning": "full", "layers": 2}
+        model, _, events = start(backbone, commands, tmp_path, backbone=tuning, train=settings)
+        before = {name: value.detach().clone() for name, value in model.upper.named_parameters()}
+        finish(events)
+        return sum(
+            float((value.detach() - before[name]).square().sum()) for name, value in model.upper.named_parameters()
+        )
+
+    assert drift(10.0) < 0.5 * drift(0.0)

@@ -9,12 +9,13 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from chain_core.config import TrainConfig, resolve_config
+from chain_core.config import HEAD_KINDS, TrainConfig, resolve_config
 from chain_core.data.schema import Task
 from chain_core.modeling.batch import Batch
 from chain_core.modeling.catalogue import read_facts
 from chain_core.modeling.model import build_model, load_lower, name_weight
 from chain_core.modeling.ranks import compute_orthogonality, count_ranks
+from chain_core.training.agreement import COMPARISONS, compute_disagreement
 from chain_core.training.anchors import Anchor, build_pretrained_anchor, compute_pull
 from chain_core.training.optimiser import WEIGHTS_RATE, build_optimiser
 from chain_core.training.step import compute_losses, compute_total, read_loss_weights, take_step
@@ -323,8 +324,6 @@ def test_orthogonality(backbone):
 
 
 def test_reference_of_the_divergence_is_torchs():
-    from chain_core.training.agreement import compute_disagreement
-
     torch.manual_seed(0)
     first, second = torch.randn(4, 5), torch.randn(4, 5)
     both = [
@@ -333,6 +332,15 @@ def test_reference_of_the_divergence_is_torchs():
     ]
     found = compute_disagreement("classification", first, second, Batch(None, torch.ones(4, 1)))
     torch.testing.assert_close(found, sum(both) / 2)
+    # An answer's two ends are two such distributions over the places; what cannot be agrees.
+    ends = [torch.stack([one, one.flip(1)], 2) for one in (first, second)]
+    ends = [torch.cat([torch.full((4, 1, 2), -1e9), one], 1) for one in ends]
+    found = compute_disagreement("span", *ends, Batch(None, torch.ones(4, 6)))
+    torch.testing.assert_close(found, sum(both) / 2)
+
+
+def test_every_kind_of_head_with_a_column_is_asked_to_agree():
+    assert set(COMPARISONS) == set(HEAD_KINDS) - {"masked_lm", "causal_lm"}
 
 
 def test_total_without_learned_weights_ignores_them(backbone):
