@@ -6,7 +6,7 @@ tell. Nothing here loads torch or a weight: the screens call it at every change.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -15,8 +15,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from chain_core.config import LORA_TUNINGS, Config, DataConfig, HeadConfig, InputConfig, find_problems, resolve_config
-from chain_core.data.augment import read_synonyms
+from chain_core.config import (
+    SELF_SUPERVISED,
+    Config,
+    DataConfig,
+    HeadConfig,
+    InputConfig,
+    SetConfig,
+    find_problems,
+    resolve_config,
+)
 from chain_core.data.schema import Task, build_tasks
 from chain_core.data.splits import split_rows
 from chain_core.data.store import open_rows
@@ -27,18 +35,10 @@ from chain_core.modeling.density import fill_densities
 from chain_core.modeling.plan import Plan, Workload, compute_plan
 from chain_core.modeling.shapes import BackboneShapes, read_shapes
 from chain_core.services.complete import complete_mapping
+from chain_core.services.problems import Problem, build_problem, check_backbone, check_columns, check_files
 
 SAMPLE_ROWS = 300
 """Rows whose lengths in tokens stand for all."""
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Something that keeps a draft from training."""
-
-    path: str
-    """The key it belongs to, such as `heads.intent`; "" where it belongs to none."""
-    error: ChainError
 
 
 @dataclass(frozen=True)
@@ -66,42 +66,92 @@ def inspect_draft(
     valid = not problems
     shapes = _read_shapes(facts, problems)
     targets = shapes.find_target_names() if shapes else ()
-    table = None
-    try:
-        table = _open_table(_read_data_config(draft), folder)
-    except ConfigError:
-        pass  # `find_problems` has said so
-    except (ChainError, OSError) as error:
-        problems.append(Problem("data", _explain(error)))
-    columns = tuple(table.column_names) if table is not None else ()
+    tables = _open_tables(draft, folder, problems)
+    columns = tuple(tables[""].column_names) if "" in tables else ()
     if not valid:
         return Inspection(tuple(problems), columns=columns, targets=targets)
     config = resolve_config(draft)
-    if table is None:
+    if len(tables) <= len(config.also):
         return Inspection(tuple(problems), config, columns, targets=targets)
-    rows = _read_rows_cached(table, config) if config.heads else None
-    if rows is not None:
-        problems += rows.problems
-    problems += find_draft_problems(config, facts, shapes, table)
-    problems += _check_files(config, folder)
-    tasks = rows.tasks if rows else ()
+    views = {name: _view(config, name) for name in tables}
+    rows = {name: _read_rows_cached(tables[name], views[name]) for name in tables} if config.heads else {}
+    for name, found in rows.items():
+        problems += _place(found.problems, name)
+    problems += check_backbone(config, facts, shapes)
+    for name, view in views.items():
+        problems += _place(check_columns(view, tables[name]), name)
+    if not config.heads:
+        problems.append(build_problem("no_label_column", "heads"))
+    problems += check_files(config, folder)
+    known = {task.name: task for found in rows.values() for task in found.tasks}
+    tasks = tuple(known[name] for name in config.heads or {} if name in known)
     plan = built = None
     if facts is not None and shapes is not None and not any(p.path.startswith("chain.taps") for p in problems):
         classes = {task.name: max(len(task.label_space), 1) for task in tasks}
-        workload = _count_workload(table, config, facts, rows.sizes) if rows and rows.sizes else None
+        workload = _join_workloads(
+            [_count_workload(tables[name], views[name], facts, found.sizes or {}) for name, found in rows.items()]
+        )
         try:
             built = fill_densities(config, facts, shapes)
             plan = compute_plan(built, facts, shapes, classes, workload, gflops)
         except ConfigError as error:
             problems.append(Problem(error.path, error))
-    return Inspection(tuple(problems), config, columns, tasks, rows.sizes if rows else None, plan, targets, built)
+    return Inspection(tuple(problems), config, columns, tasks, _add_sizes(rows.values()), plan, targets, built)
 
 
-def find_draft_problems(
-    config: Config, facts: BackboneFacts | None, shapes: BackboneShapes | None, table: pa.Table
-) -> list[Problem]:
-    """What a valid config asks of its backbone and its columns that they do not have."""
-    return [*_check_backbone(config, facts, shapes), *_check_columns(config, table)]
+def _open_tables(draft: Mapping[str, Any], folder: Path, problems: list[Problem]) -> dict[str, pa.Table]:
+    """Entry of `also` ("" for `data`) -> its table; what cannot be read is a problem of its own."""
+    also = draft.get("also")
+    sections = {"": draft, **(also if isinstance(also, Mapping) else {})}
+    tables = {}
+    for name, section in sections.items():
+        try:
+            tables[name] = _open_table(_read_data_config(section), folder)
+        except ConfigError:
+            pass  # `find_problems` has said so
+        except (ChainError, OSError) as error:
+            problems.append(Problem(f"also.{name}.data" if name else "data", _explain(error)))
+    return tables
+
+
+def _view(config: Config, name: str) -> Config:
+    """The config as one data set sees it: its rows, its input columns, the heads that learn from its columns."""
+    part = config.also[name] if name else SetConfig(data=config.data, input=config.input)
+    heads = {
+        key: head
+        for key, head in (config.heads or {}).items()
+        if (head.data or "") == name and head.kind not in SELF_SUPERVISED
+    }
+    return config.model_copy(update={"data": part.data, "input": part.input, "heads": heads})
+
+
+def _place(problems: Iterable[Problem], name: str) -> Iterator[Problem]:
+    """Problems of a view, at the keys of the config."""
+    for problem in problems:
+        inside = name and not problem.path.startswith("heads")
+        yield Problem(f"also.{name}.{problem.path}", problem.error) if inside else problem
+
+
+def _add_sizes(rows: Iterable[_Rows]) -> dict[str, int] | None:
+    """Split -> rows of all data sets together; None where one of them cannot be split."""
+    total: dict[str, int] = {}
+    for found in rows:
+        if found.sizes is None:
+            return None
+        for split, size in found.sizes.items():
+            total[split] = total.get(split, 0) + size
+    return total or None
+
+
+def _join_workloads(parts: Sequence[Workload | None]) -> Workload | None:
+    """What there is to read of all data sets together."""
+    known = [part for part in parts if part is not None]
+    if not known or len(known) < len(parts):
+        return None
+    rows = [part.train + part.others for part in known]
+    tokens = float(np.average([part.tokens for part in known], weights=rows)) if sum(rows) else known[0].tokens
+    train, others = sum(part.train for part in known), sum(part.others for part in known)
+    return Workload(train, others, tokens, max(part.longest for part in known))
 
 
 def complete_draft(draft: Mapping[str, Any], folder: Path) -> dict[str, Any]:
@@ -118,62 +168,6 @@ def list_columns(data: Any, folder: Path) -> tuple[str, ...]:
         return tuple(_open_table(_read_data_config({"data": data}), folder).column_names)
     except (ChainError, OSError):
         return ()
-
-
-def _check_backbone(config: Config, facts: BackboneFacts | None, shapes: BackboneShapes | None):
-    if facts is None:
-        return
-    for index, tap in enumerate(config.chain.taps or ()):
-        if tap > facts.num_layers:
-            path = f"chain.taps[{index}]"
-            yield _build_problem("tap_beyond", path, given=tap, limit=facts.num_layers)
-    backbone = config.backbone
-    if backbone.tuning != "frozen" and (backbone.layers or 0) > facts.num_layers:
-        path = "backbone.layers"
-        yield _build_problem("must_be_at_most", path, given=backbone.layers, limit=facts.num_layers)
-    if backbone.tuning in LORA_TUNINGS and shapes is not None and not isinstance(backbone.targets, str):
-        known = shapes.find_target_names()
-        if not shapes.count_lora(0, backbone):
-            given, path = ", ".join(backbone.targets), "backbone.targets"
-            yield _build_problem("lora_targets", path, given=given, known=", ".join(known))
-    length = config.input.max_length
-    if length is not None and length > facts.max_length:
-        yield _build_problem("must_be_at_most", "input.max_length", given=length, limit=facts.max_length)
-
-
-def _check_columns(config: Config, table: pa.Table):
-    for role in ("text", "pair", "tokens"):
-        name = getattr(config.input, role)
-        if name is not None and name not in table.column_names:
-            known = ", ".join(table.column_names[:20])
-            yield _build_problem("input_column_missing", f"input.{role}", column=name, known=known)
-    if not (config.input.text or config.input.tokens):
-        yield _build_problem("input_missing", "input")
-    if not config.heads:
-        yield _build_problem("no_label_column", "heads")
-    read = {config.input.text, config.input.pair, config.input.tokens}
-    for name, head in (config.heads or {}).items():
-        if head.column in read:
-            yield _build_problem("head_reads_input", f"heads.{name}.column", head=name, column=head.column)
-
-
-def _check_files(config: Config, folder: Path):
-    """What `augment` names must be there; files and folders are relative to `folder`."""
-    augment = config.augment
-    if augment.synonyms is not None:
-        try:
-            read_synonyms(folder / Path(augment.synonyms).expanduser())
-        except DataError as error:
-            yield Problem("augment.synonyms", error)
-    for name in augment.back_translation or ():
-        path = folder / Path(name).expanduser()
-        if not (path / "config.json").is_file() or not any(path.glob("*.safetensors")):
-            key = "augment.back_translation"
-            yield Problem(key, BackboneError("translation_missing", path=key, folder=str(path)))
-
-
-def _build_problem(code: str, path: str, **params: object) -> Problem:
-    return Problem(path, ConfigError(code, path=path, **params))
 
 
 @dataclass(frozen=True)
@@ -207,8 +201,8 @@ def _stamp(folder: Path, source: str) -> tuple[int, ...]:
     return status.st_mtime_ns, status.st_size
 
 
-def _read_data_config(draft: Mapping[str, Any]) -> DataConfig:
-    data = draft.get("data")
+def _read_data_config(draft: Any) -> DataConfig:
+    data = draft.get("data") if isinstance(draft, Mapping) else None
     return resolve_config({"data": data}).data
 
 
@@ -272,6 +266,8 @@ def _read_rows(
 
 
 def _count_workload(table: pa.Table, config: Config, facts: BackboneFacts, sizes: Mapping[str, int]) -> Workload | None:
+    if not sizes:
+        return None
     limit = config.input.max_length or facts.max_length
     columns = InputConfig(text=config.input.text, pair=config.input.pair, tokens=config.input.tokens)
     try:

@@ -23,9 +23,10 @@ LINKS_X, LINKS_WIDTH = 146, 142
 HEADS_X, HEADS_WIDTH = 328, 192
 LINK_HEIGHT, HEAD_HEIGHT, LEXICAL_HEIGHT, GAP = 48, 42, 34, 8
 SHAPES = {
-    "tagging": "B × W × ", "span": "B × T × ", "masked_lm": "B × T × ", "causal_lm": "B × T × ",
+    "tagging": "B × W × {K}", "span": "B × T × 2", "masked_lm": "B × T × V", "causal_lm": "B × T × V",
+    "next_sentence": "B × 2",
 }  # fmt: skip
-"""What a head gives, but for its classes: one a row unless said here. W: words."""
+"""What a head gives; B × K unless said here. W: words, V: the backbone's vocabulary."""
 
 
 @dataclass(frozen=True)
@@ -195,7 +196,7 @@ def _draw_heads(
                     start, past = layer_top + height / 2, LINKS_X + LINKS_WIDTH
                     yield draw_curve(LAYERS_X + LAYERS_WIDTH, start, HEADS_X, middle, "cd-tap", straight=past)
             kind = translate(f"chain.kind_{head.kind}")
-            shape = f"{SHAPES.get(head.kind, 'B × ')}{part.width}"
+            shape = SHAPES.get(head.kind, "B × {K}").replace("{K}", str(part.width))
             size = format_count(part.parameters)
             if head.share and row.position != depths[0]:
                 size = f"= {translate('chain.at_depths', depths=depths[0])}"

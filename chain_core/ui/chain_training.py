@@ -66,7 +66,7 @@ def _add_stage(key: str) -> None:
 
 def _show_stage(index: int, count: int, inspection: Inspection) -> None:
     row = st.container(horizontal=True, vertical_alignment="center", gap="small")
-    row.markdown(f"**{t('chain.stage_number', number=index + 1)}**")
+    row.markdown(f"**{t('chain.stage_number', number=index + 1)}**", width="stretch")
     moves: tuple[tuple[str, Any, tuple[int, ...], bool], ...] = (
         ("up", chain_lists.move_stage, (index, -1), index == 0),
         ("down", chain_lists.move_stage, (index, 1), index == count - 1),

@@ -90,6 +90,37 @@ def test_one_bad_head_leaves_the_others_learnt(folder: Path) -> None:
     assert inspection.plan is not None
 
 
+NEWS = "words;topic;intent\n" + "".join(f"some news number {n};{'xyz'[n % 3]};{n}\n" for n in range(30))
+
+
+def test_a_further_data_set_is_held_against_its_own_rows(folder: Path) -> None:
+    (folder / "news.csv").write_text(NEWS)
+    also = {"news": {"data": {"train": "news.csv"}, "input": {"text": "words"}}}
+    heads = {
+        "intent": {"kind": "classification", "column": "intent"},
+        "topic": {"kind": "classification", "column": "topic", "data": "news"},
+    }
+    inspection = inspect(folder, also=also, heads=heads)
+    assert list_problems(inspection) == []
+    assert [task.label_space for task in inspection.tasks] == [("dim", "off", "on"), ("x", "y", "z")]
+    assert inspection.sizes == {"train": 81, "validation": 9}
+    assert inspection.plan is not None
+    heads["topic"]["column"] = "tags"
+    wrong = {"news": {"data": {"train": "news.csv"}, "input": {"text": "text"}}}
+    found = list_problems(inspect(folder, also=wrong, heads=heads))
+    assert found == [("heads.topic", "column_missing"), ("also.news.input.text", "input_column_missing")]
+    absent = {"news": {"data": {"train": "absent.csv"}, "input": {"text": "text"}}}
+    assert list_problems(inspect(folder, also=absent, heads=heads)) == [("also.news.data", "file_missing")]
+
+
+def test_a_head_that_learns_the_texts_themselves_needs_no_column(folder: Path) -> None:
+    heads = {"intent": {"kind": "classification", "column": "intent"}, "words": {"kind": "masked_lm"}}
+    stages = [{"objective": "masked_lm"}, {"objective": "tasks"}]
+    inspection = inspect(folder, heads=heads, stages=stages)
+    assert list_problems(inspection) == []
+    assert inspection.plan is not None
+
+
 def test_an_unknown_backbone_leaves_the_plan_open(folder: Path) -> None:
     draft = {"data": {"train": "rows.jsonl"}, "input": {"text": "text"}, "heads": {}}
     assert inspect_draft(draft, folder, None).plan is None
