@@ -134,6 +134,30 @@ def encode_chunks(
     return build_lexical_table(list(vocabulary)), truncated
 
 
+def join_encoded(parts: Sequence[Encoded]) -> Encoded:
+    """Several data sets' rows, one after the other."""
+    if len(parts) == 1:
+        return parts[0]
+    paired = any(len(part.segments) for part in parts)
+    flat: dict[str, list[np.ndarray]] = {name: [] for name in FLAT}
+    words = 0
+    for part in parts:
+        for name in flat:
+            flat[name].append(getattr(part, name))
+        flat["lexical"][-1] = np.where(part.lexical > 0, part.lexical + words, 0)
+        if paired and not len(part.segments):
+            flat["segments"][-1] = np.zeros(len(part.input_ids), np.int8)
+        words += len(part.lexical_table) - 1
+    joined: dict[str, Any] = {name: _join(flat[name], dtype) for name, dtype in FLAT.items()}
+    return Encoded(
+        **joined,
+        offsets=make_offsets([part.lengths for part in parts]),
+        word_offsets=make_offsets([np.diff(part.word_offsets) for part in parts]),
+        lexical_table=_join([parts[0].lexical_table, *(part.lexical_table[1:] for part in parts[1:])], np.int32),
+        truncated=sum(part.truncated for part in parts),
+    )
+
+
 @dataclass(frozen=True)
 class _Chunk:
     ids: np.ndarray

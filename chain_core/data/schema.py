@@ -55,7 +55,9 @@ def _build_task(
     if head.kind == "multilabel" and separator is None and not is_list(column.type):
         separator = find_separator(column)
     searched = (columns.pair or columns.text) if head.kind == "span" and columns is not None else None
-    task = Task(name, head.kind, head.column, separator=separator, searched=searched, start=head.start)
+    task = Task(
+        name, head.kind, head.column, separator=separator, searched=searched, start=head.start, data=head.data or ""
+    )
     notes: list[Note] = []
     if head.kind == "tagging":
         gold, repaired, converted = read_tags(column)

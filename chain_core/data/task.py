@@ -38,3 +38,5 @@ class Task:
     """Span: the column with an answer's first character."""
     optional: bool = False
     """Span: whether a row may hold no answer."""
+    data: str = ""
+    """Which of the run's data sets it learns from: an entry of `also`, "" for `data`."""

@@ -33,8 +33,9 @@ class PooledHead(Head):
 
     def forward(self, states: Tensor, batch: Batch) -> Tensor:
         if isinstance(self.pool, PairPool):
-            assert batch.segments is not None
-            pooled = self.pool(self.norm(states), batch.segments)
+            # Rows of another data set on the same chain may be single texts: their second text is empty.
+            segments = torch.zeros_like(batch.mask, dtype=torch.int8) if batch.segments is None else batch.segments
+            pooled = self.pool(self.norm(states), segments.masked_fill(~batch.mask, -1))
         else:
             pooled = self.pool(self.norm(states), batch.mask)
         return self.out(self.dropout(pooled)).float()

@@ -54,18 +54,32 @@ def compute_report(predictions: Mapping[str, Predictions]) -> dict[str, Any]:
 def compute_joint(predictions: Predictions) -> Metrics:
     """The share of rows on which every head is right at its deepest depth, of those with gold for all heads.
 
-    A number is never exactly right, so regression heads do not take part. No such row or head: {}.
+    Where heads learn from several data sets, a row counts once it has gold for all heads of one set, and those are
+    asked. A number is never exactly right, so regression heads do not take part. No such row or head: {}.
     """
     heads = {head: info for head, info in predictions.heads.items() if info.kind != "regression"}
     if not heads or not predictions.rows:
         return {}
-    labelled = np.ones(predictions.rows, bool)
-    right = np.ones(predictions.rows, bool)
-    for head, info in heads.items():
-        gold = predictions.get_gold(head)
-        labelled &= np.fromiter((not is_missing(cell) for cell in gold), bool, len(gold))
-        right &= compute_right(info.kind, gold, predictions.get_predicted(head, info.depths[-1]))
-    return {"exact_match": float(right[labelled].mean())} if labelled.any() else {}
+    cells = {
+        head: (info.kind, predictions.get_gold(head), predictions.get_predicted(head, info.depths[-1]))
+        for head, info in heads.items()
+    }
+    share = compute_joint_share(cells, {head: info.data for head, info in heads.items()})
+    return {} if share is None else {"exact_match": share}
+
+
+def compute_joint_share(
+    cells: Mapping[str, tuple[str, Sequence[Any], Sequence[Any]]], sets: Mapping[str, str]
+) -> float | None:
+    """Head -> (kind, gold, predicted) and head -> data set; None where no row has gold for all heads of a set."""
+    right_rows, counted_rows = 0, 0
+    for name in dict.fromkeys(sets[head] for head in cells):
+        own = [parts for head, parts in cells.items() if sets[head] == name]
+        labelled = np.all([[not is_missing(cell) for cell in gold] for _, gold, _ in own], axis=0)
+        right = np.all([compute_right(*parts) for parts in own], axis=0)
+        right_rows += int((right & labelled).sum())
+        counted_rows += int(labelled.sum())
+    return right_rows / counted_rows if counted_rows else None
 
 
 def compute_right(kind: str, gold: Sequence[Any], predicted: Sequence[Any]) -> np.ndarray:

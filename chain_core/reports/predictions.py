@@ -34,11 +34,15 @@ GOLD_TYPES: Mapping[str, pa.DataType] = {**TYPES, "span": pa.list_(pa.string())}
 
 @dataclass(frozen=True)
 class HeadInfo:
-    """What a report must know of one head. `depths` ascend; `label_space` is empty for scores and answers."""
+    """What a report must know of one head. `depths` ascend; `label_space` is empty for scores and answers.
+
+    `data`: which of the run's data sets it learns from; "" for the first.
+    """
 
     kind: str
     depths: tuple[int, ...]
     label_space: tuple[str, ...] = ()
+    data: str = ""
 
 
 @dataclass(frozen=True)
@@ -118,6 +122,7 @@ def load_predictions(path: Path) -> Predictions:
                 info["kind"],
                 tuple(sorted(int(depth) for depth in info["depths"])),
                 tuple(info.get("label_space", ())),
+                str(info.get("data", "")),
             )
             for head, info in meta["heads"].items()
         }

@@ -21,42 +21,42 @@ from chain_core.data.augment import (
 )
 from chain_core.data.cells import Note, build_note, find_missing, split_lists
 from chain_core.data.labels import read_gold
+from chain_core.data.rows import RowSet
 from chain_core.data.text import Texts, get_column
 from chain_core.data.words import split_words
 from chain_core.modeling.catalogue import BackboneFacts
 from chain_core.modeling.device import choose_device
 from chain_core.modeling.neighbours import find_neighbours
 from chain_core.modeling.translation import translate_back
-from chain_core.training.assemble import Material
 
 POINTING = ("span", "relation")
 """Kinds of heads whose labels point at places in the text, which a changed text no longer has."""
 
 
-def augment_material(material: Material) -> Material:
-    """The material with `augment.copies` changed copies of each train row, in the train split alone.
+def augment_set(part: RowSet, config: Config, facts: BackboneFacts) -> tuple[RowSet, list[Note]]:
+    """The rows with `augment.copies` changed copies of each train row, in the train split alone; and notes.
 
     Rows of no words get none, nor do rows whose labels point at places in the text; a copy that came out as its
     row is left out. The same seed gives the same copies.
     """
-    settings, texts = material.config.augment, material.texts
+    settings, texts = config.augment, part.texts
     if not settings.copies:
-        return material
-    rows, notes = _choose_rows(material)
-    tags = _read_tags(material)
-    replacements = _find_replacements(settings, material.facts, texts, rows)
-    random = np.random.default_rng(material.config.train.seed)
+        return part, []
+    rows, notes = _choose_rows(part)
+    tags = _read_tags(part)
+    replacements = _find_replacements(settings, facts, texts, rows)
+    random = np.random.default_rng(config.train.seed)
     translated, repeated = None, np.tile(rows, settings.copies)
     if settings.back_translation is not None:
         whole, tagged = _split_tagged(rows, tags)
         if len(tagged):
             notes.append(build_note("rows_not_translated", rows=len(tagged)))
-        translated = _translate(texts, whole, material.config, tags)
+        translated = _translate(texts, whole, config, tags)
         repeated = np.concatenate([tagged, np.tile(rows, settings.copies - 1)])
     changed = change_rows(texts, tags, repeated, settings, replacements, random)
     copies = changed if translated is None else join_copies(translated, changed)
-    notes.append(build_note("rows_augmented", rows=len(copies.rows), train=len(material.splits["train"])))
-    return replace(_append(material, copies, tags), notes=(*material.notes, *notes))
+    notes.append(build_note("rows_augmented", rows=len(copies.rows), train=len(part.splits["train"])))
+    return _append(part, copies, tags), notes
 
 
 def fix_augment_paths(settings: AugmentConfig, folder: Path) -> AugmentConfig:
@@ -73,17 +73,17 @@ def fix_augment_paths(settings: AugmentConfig, folder: Path) -> AugmentConfig:
     return settings.model_copy(update=update)
 
 
-def _choose_rows(material: Material) -> tuple[np.ndarray, list[Note]]:
+def _choose_rows(part: RowSet) -> tuple[np.ndarray, list[Note]]:
     """The train rows that can be changed, and what is to be said of the others."""
-    rows = material.splits["train"]
-    first = material.texts.first
-    sizes = np.diff(split_lists(first)[1]) if material.texts.kind == "tokens" else None
+    rows = part.splits["train"]
+    first = part.texts.first
+    sizes = np.diff(split_lists(first)[1]) if part.texts.kind == "tokens" else None
     if sizes is None:
         sizes = np.array([len(split_words(text)) for text in first.to_pylist()])
     pointing = np.zeros(len(first), bool)
-    for task in material.tasks:
+    for task in part.tasks:
         if task.kind in POINTING:
-            pointing |= ~find_missing(get_column(material.table, task.column))
+            pointing |= ~find_missing(get_column(part.table, task.column))
     notes = []
     if pointing[rows].any():
         notes.append(build_note("rows_not_augmented", rows=int(pointing[rows].sum())))
@@ -106,10 +106,10 @@ def _split_tagged(rows: np.ndarray, tags: Mapping[str, pa.Array]) -> tuple[np.nd
     return rows[~tagged], rows[tagged]
 
 
-def _read_tags(material: Material) -> dict[str, pa.Array]:
+def _read_tags(part: RowSet) -> dict[str, pa.Array]:
     """Column -> its tags, of the heads that tag."""
-    tagging = [task for task in material.tasks if task.kind == "tagging" and material.texts.kind == "tokens"]
-    return {task.column: read_gold(material.table, task) for task in tagging}
+    tagging = [task for task in part.tasks if task.kind == "tagging" and part.texts.kind == "tokens"]
+    return {task.column: read_gold(part.table, task) for task in tagging}
 
 
 def _translate(texts: Texts, rows: np.ndarray, config: Config, tags: Mapping[str, pa.Array]) -> Copies:
@@ -134,9 +134,9 @@ def _translate(texts: Texts, rows: np.ndarray, config: Config, tags: Mapping[str
     return Copies(rows[kept.to_numpy()], Texts(texts.kind, told, second), missing)
 
 
-def _append(material: Material, copies: Copies, tags: Mapping[str, pa.Array]) -> Material:
-    """The material with the copies behind its rows, in the train split."""
-    columns, texts = material.config.input, material.texts
+def _append(part: RowSet, copies: Copies, tags: Mapping[str, pa.Array]) -> RowSet:
+    """The rows with the copies behind them, in the train split."""
+    columns, texts = part.columns, part.texts
     first = join_cells(texts.first, copies.texts.first)
     second = None
     replaced = {name: join_cells(column, copies.tags[name]) for name, column in tags.items()}
@@ -146,12 +146,12 @@ def _append(material: Material, copies: Copies, tags: Mapping[str, pa.Array]) ->
         second = join_cells(texts.second, copies.texts.second)
         if columns.pair:
             replaced[columns.pair] = second
-    rows = material.table.num_rows + np.arange(len(copies.rows))
+    rows = part.table.num_rows + np.arange(len(copies.rows))
     nowhere = np.full((len(copies.rows), 4), -1, np.int32)
-    spans = {head: np.concatenate([part, nowhere]) for head, part in texts.spans.items()}
+    spans = {head: np.concatenate([places, nowhere]) for head, places in texts.spans.items()}
     return replace(
-        material,
-        table=append_copies(material.table, copies, replaced),
+        part,
+        table=append_copies(part.table, copies, replaced),
         texts=Texts(texts.kind, first, second, spans),
-        splits={**material.splits, "train": np.concatenate([material.splits["train"], rows])},
+        splits={**part.splits, "train": np.concatenate([part.splits["train"], rows])},
     )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import count
 from typing import Any
 
 import pyarrow as pa
 
-from chain_core.config import Config, merge, resolve_config
+from chain_core.config import Config, HeadConfig, merge, resolve_config
 from chain_core.data.schema import infer_columns, suggest_config
 from chain_core.errors import ConfigError
 
@@ -24,24 +25,56 @@ def complete_mapping(mapping: Mapping[str, Any], table: pa.Table) -> dict[str, A
     return merge(suggestion, {key: _drop_nulls(value) for key, value in mapping.items() if value is not None})
 
 
-def complete_config(config: Config, table: pa.Table) -> tuple[Config, list[dict[str, Any]]]:
-    """A config completed in the same way, and notes that say what was inferred.
+def complete_config(
+    config: Config, table: pa.Table, others: Mapping[str, pa.Table] | None = None
+) -> tuple[Config, list[dict[str, Any]]]:
+    """A config completed in the same way, and notes that say what was inferred. `others`: entry of `also` -> table.
 
     Raises ConfigError where no column looks like something to predict.
     """
     mapping = config.model_dump(mode="json")
     completed = complete_mapping(mapping, table)
-    if not completed.get("heads"):
-        raise ConfigError("no_label_column", path="heads")
     notes = []
     if not _has_input(mapping) and _has_input(completed):
-        roles = {role: name for role, name in completed["input"].items() if role in ("text", "pair", "tokens")}
-        chosen = ", ".join(f"{role}: {name}" for role, name in roles.items() if name)
-        notes.append({"code": "input_inferred", "params": {"columns": chosen}})
+        notes.append(_describe_input(completed["input"]))
+    for name, other in (others or {}).items():
+        if not _has_input(mapping["also"][name]):
+            completed["also"][name] = complete_mapping({**mapping["also"][name], "heads": {}}, other)
+            completed["also"][name].pop("heads")
+            notes.append(_describe_input(completed["also"][name]["input"]))
+        if config.heads is None:
+            completed["heads"] = _add_heads(completed.get("heads") or {}, name, other)
+    if not completed.get("heads"):
+        raise ConfigError("no_label_column", path="heads")
     if config.heads is None:
         listed = ", ".join(f"{name} ({head['kind']})" for name, head in completed["heads"].items())
         notes.append({"code": "heads_inferred", "params": {"heads": listed}})
-    return resolve_config(completed), notes
+    return add_language_heads(resolve_config(completed)), notes
+
+
+def add_language_heads(config: Config) -> Config:
+    """The config with a head at the last depth for each self-supervised objective of its stages that none serves."""
+    heads = dict(config.heads or {})
+    for kind in dict.fromkeys(stage.objective for stage in config.get_stages()):
+        if kind != "tasks" and not any(head.kind == kind for head in heads.values()):
+            name = next(name for name in (kind, *(f"{kind}-{number}" for number in count(2))) if name not in heads)
+            heads[name] = HeadConfig(kind=kind)
+    return config if heads == (config.heads or {}) else config.model_copy(update={"heads": heads})
+
+
+def _add_heads(heads: Mapping[str, Any], data: str, table: pa.Table) -> dict[str, Any]:
+    """Further heads, inferred from the columns of an entry of `also`, whose name goes before a name that is taken."""
+    found = suggest_config(infer_columns(table)).get("heads") or {}
+    return {
+        **heads,
+        **{name if name not in heads else f"{data}-{name}": {**head, "data": data} for name, head in found.items()},
+    }
+
+
+def _describe_input(columns: Mapping[str, Any]) -> dict[str, Any]:
+    roles = {role: name for role, name in columns.items() if role in ("text", "pair", "tokens")}
+    chosen = ", ".join(f"{role}: {name}" for role, name in roles.items() if name)
+    return {"code": "input_inferred", "params": {"columns": chosen}}
 
 
 def _has_input(mapping: Mapping[str, Any]) -> bool:

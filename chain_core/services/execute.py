@@ -7,34 +7,29 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import torch
 
 from chain_core.config import Config, dump_yaml
 from chain_core.data.answers import drop_starts
-from chain_core.data.schema import Task, build_tasks
-from chain_core.data.splits import SPLITS, split_rows
-from chain_core.data.store import open_rows
-from chain_core.data.text import Texts, mark_texts, read_texts
+from chain_core.data.rows import take_texts
+from chain_core.data.schema import Task
+from chain_core.data.text import Texts
 from chain_core.errors import ResourceError
 from chain_core.modeling.bundle import save_bundle
-from chain_core.modeling.catalogue import BackboneFacts, read_facts
+from chain_core.modeling.catalogue import BackboneFacts
 from chain_core.modeling.chain import count_parameters
-from chain_core.modeling.density import describe_spending, fill_densities
 from chain_core.modeling.device import choose_device, choose_precision
 from chain_core.modeling.model import ChainModel, build_model
-from chain_core.modeling.shapes import read_shapes
 from chain_core.modeling.tuning import is_added
 from chain_core.reports.metrics import compute_report
 from chain_core.reports.predictions import HeadInfo, Predictions, build_predictions, save_predictions
-from chain_core.services.augmentation import augment_material, fix_augment_paths
-from chain_core.services.complete import complete_config
+from chain_core.services.prepare import prepare_run
 from chain_core.storage.disk import is_full
 from chain_core.storage.entries import make_room
 from chain_core.training.assemble import Emit, Material, Stopped, build_feed
@@ -121,46 +116,6 @@ def _execute(config: Config, out: Path, folder: Path, tell: Emit, should_stop: C
     return report
 
 
-def prepare_run(config: Config, folder: Path) -> Material:
-    """Rows, tasks and splits of a config, what it left open inferred. Raises ChainError for all that cannot run."""
-    data_set, table = open_rows(config.data, folder)
-    notes = list(data_set.notes)
-    config, inferred = complete_config(config, table)
-    notes += inferred
-    facts = read_facts(config.backbone.name)
-    config, spent = _spend_budget(config, facts)
-    notes += spent
-    assert config.heads is not None
-    texts = read_texts(table, config.input, config.heads)
-    tasks = build_tasks(table, config.heads, columns=config.input)
-    none = {split: np.zeros(0, np.int64) for split in SPLITS}
-    splits = {**none, **split_rows(table, config.data, tasks, config.input)}
-    tasks = build_tasks(table, config.heads, splits["train"], config.input)
-    notes += [note for task in tasks for note in task.notes]
-    fixed = {"data": _fix_paths(config.data, folder), "augment": fix_augment_paths(config.augment, folder)}
-    config = config.model_copy(update=fixed)
-    return augment_material(Material(config, table, texts, tasks, splits, facts, tuple(notes)))
-
-
-def _spend_budget(config: Config, facts: BackboneFacts) -> tuple[Config, list[dict[str, Any]]]:
-    """The config with its budget turned into densities, and a note that says which."""
-    if config.chain.budget is None:
-        return config, []
-    shapes = read_shapes(facts.folder, facts.num_layers)
-    filled = fill_densities(config, facts, shapes)
-    return filled, describe_spending(config, filled, facts, shapes)
-
-
-def _fix_paths(data: Any, folder: Path) -> Any:
-    """Paths made absolute, since the run's folder is not the one that they are relative to."""
-    fixed = {}
-    for key in ("train", "validation", "test"):
-        value = getattr(data, key)
-        if isinstance(value, str) and (folder / value).expanduser().exists():
-            fixed[key] = str((folder / value).expanduser().resolve())
-    return data.model_copy(update=fixed)
-
-
 def _drive(events, tell: Emit) -> Outcome:
     """Pass a generator's events on; its return value."""
     while True:
@@ -178,7 +133,7 @@ def _predict(material: Material, feed: Feed, model: ChainModel, split: str, devi
 
 def build_answer_table(
     answers: Answers,
-    texts: Texts,
+    texts: Sequence[Texts],
     gold: Mapping[str, pa.Array],
     tasks: tuple[Task, ...],
     split: str,
@@ -186,24 +141,13 @@ def build_answer_table(
 ) -> Predictions:
     """Answers beside their rows and gold labels, in the form that is saved."""
     rows = pa.array(answers.rows)
-    first = texts.first.take(rows)
-    columns: dict[str, Any] = {"row": answers.rows}
-    if texts.kind == "tokens":
-        columns["tokens"] = first
-        columns["text"] = [" ".join(tokens) for tokens in first.to_pylist()]
-    else:
-        columns["text"] = first
-    if texts.second is not None:
-        columns["pair"] = texts.second.take(rows)
-    if len(texts.spans) == 1:
-        (spans,) = texts.spans.values()
-        columns["text"] = mark_texts(texts, answers.rows, spans)
+    columns: dict[str, Any] = {"row": answers.rows, **take_texts(texts, answers.rows)}
     heads = {}
     for task in tasks:
         depths = tuple(depth for name, depth in answers.values if name == task.name)
         if not depths:
             continue
-        heads[task.name] = HeadInfo(task.kind, depths, task.label_space)
+        heads[task.name] = HeadInfo(task.kind, depths, task.label_space, task.data)
         columns[f"gold:{task.name}"] = drop_starts(gold[task.name].take(rows))
         for depth in depths:
             columns[f"pred:{task.name}@{depth}"] = answers.values[task.name, depth]

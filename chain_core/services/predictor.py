@@ -124,5 +124,5 @@ def evaluate_file(run: Path, data: Path) -> tuple[dict[str, Any], Predictions]:
     gold = {task.name: read_gold(table, task) for task in bundle.tasks}
     feed = build_live_feed(bundle, texts, gold)
     answers = compute_answers(bundle.model, feed, feed.splits["test"], bundle.device, bundle.dtype, labelled=False)
-    predictions = build_answer_table(answers, texts, gold, bundle.tasks, "test", bundle.config.name)
+    predictions = build_answer_table(answers, (texts,), gold, bundle.tasks, "test", bundle.config.name)
     return compute_report({"test": predictions}), predictions

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import torch
 
 from chain_core.config import Config
 from chain_core.data.cells import build_note
-from chain_core.data.encode import Encoded, find_reach
+from chain_core.data.encode import Encoded, find_reach, join_encoded
 from chain_core.data.encoded_files import load_encoded
-from chain_core.data.labels import read_gold
+from chain_core.data.rows import RowSet, join_gold, join_splits, join_texts
 from chain_core.data.schema import Task
 from chain_core.data.text import Texts
 from chain_core.modeling.catalogue import BackboneFacts, compute_tokenizer_key, load_tokenizer
@@ -41,12 +40,16 @@ class Material:
     """Everything of a run that is known before anything is computed."""
 
     config: Config
-    table: pa.Table
-    texts: Texts
+    sets: tuple[RowSet, ...]
+    """The data sets, that of `data` first; a row's number counts on from set to set."""
     tasks: tuple[Task, ...]
-    splits: Mapping[str, np.ndarray]
     facts: BackboneFacts
     notes: tuple[dict[str, Any], ...]
+
+    @property
+    def texts(self) -> tuple[Texts, ...]:
+        """The inputs, set by set."""
+        return tuple(part.texts for part in self.sets)
 
 
 def build_feed(
@@ -61,51 +64,61 @@ def build_feed(
     config = material.config
     tell({"kind": "phase", "phase": "features"})
     progress = _watch(tell, should_stop)
-    encoded = _encode(material, tell, progress)
+    parts = _encode(material, tell, progress)
+    encoded = join_encoded(parts)
     pooled = not needs_positions(config)
     hidden = _read_hidden(material, model, encoded, device, dtype, pooled, tell, progress)
-    gold = {task.name: read_gold(material.table, task) for task in material.tasks}
-    labels = drop_cut_labels(encode_all_labels(gold, material.tasks), encoded, material, tell)
-    return Feed(encoded, hidden, pooled, gold, labels, material.splits, material.texts)
+    gold = join_gold(material.sets, material.tasks)
+    labels = encode_all_labels(gold, [task for task in material.tasks if task.name in gold])
+    labels = drop_cut_labels(labels, parts, material.sets, tell)
+    splits, texts = join_splits(material.sets), join_texts(material.texts)
+    return Feed(encoded, hidden, pooled, gold, labels, splits, texts)
 
 
-def drop_cut_labels(labels: dict[str, Labels], encoded: Encoded, material: Material, tell: Emit) -> dict[str, Labels]:
+def drop_cut_labels(
+    labels: dict[str, Labels], parts: Sequence[Encoded], sets: Sequence[RowSet], tell: Emit
+) -> dict[str, Labels]:
     """The labels without those whose answer or spans stand beyond what was read: no position could learn them."""
-    kept = dict(labels)
-    for task in material.tasks:
-        if task.kind not in ("span", "relation") or not encoded.truncated:
-            continue
-        values = np.asarray(labels[task.name])
-        if task.kind == "span":
-            needed = values[:, 1]
-            reach = find_reach(encoded, 0 if material.texts.second is None else 1)
-        else:
-            needed = material.texts.spans[task.name].max(1)
-            reach = find_reach(encoded, 0)
-        cut = needed > reach
-        if cut.any():
-            kept[task.name] = np.where(cut[:, None] if values.ndim > 1 else cut, -1, values)
-            tell({"kind": "note", "code": "spans_cut", "params": {"head": task.name, "rows": int(cut.sum())}})
+    kept, start = dict(labels), 0
+    for part, encoded in zip(sets, parts, strict=True):
+        for task in part.tasks:
+            if task.kind not in ("span", "relation") or not encoded.truncated:
+                continue
+            values = np.array(kept[task.name])
+            own = values[start : start + encoded.rows]
+            searched = 0 if task.kind == "relation" or part.texts.second is None else 1
+            needed = own[:, 1] if task.kind == "span" else part.texts.spans[task.name].max(1)
+            cut = needed > find_reach(encoded, searched)
+            if cut.any():
+                own[cut] = -1
+                kept[task.name] = values
+                tell({"kind": "note", "code": "spans_cut", "params": {"head": task.name, "rows": int(cut.sum())}})
+        start += encoded.rows
     return kept
 
 
-def _encode(material: Material, tell: Emit, progress: Callable[[int, int], None]) -> Encoded:
-    config, facts = material.config, material.facts
-    max_length = config.input.max_length or facts.max_length
-    encoded = load_encoded(
-        material.texts,
+def _encode(material: Material, tell: Emit, progress: Callable[[int, int], None]) -> list[Encoded]:
+    """The sets' rows, each set encoded, and kept on disk, by itself."""
+    parts = [_encode_set(material, part, progress) for part in material.sets]
+    for part, columns in zip(parts, (part.columns for part in material.sets), strict=True):
+        if part.truncated:
+            params = {"rows": part.truncated, "max_length": columns.max_length or material.facts.max_length}
+            tell({"kind": "note", "code": "texts_truncated", "params": params})
+    return parts
+
+
+def _encode_set(material: Material, part: RowSet, progress: Callable[[int, int], None]) -> Encoded:
+    facts = material.facts
+    return load_encoded(
+        part.texts,
         compute_tokenizer_key(facts.folder),
         lambda: load_tokenizer(facts.folder),
-        max_length,
-        lexical=config.uses_lexical,
-        places=needs_places(config),
-        meta=_describe(material),
+        part.columns.max_length or facts.max_length,
+        lexical=material.config.uses_lexical,
+        places=needs_places(material.config),
+        meta={"backbone": facts.name, "data": part.source},
         progress=progress,
     )
-    if encoded.truncated:
-        params = {"rows": encoded.truncated, "max_length": max_length}
-        tell({"kind": "note", "code": "texts_truncated", "params": params})
-    return encoded
 
 
 def _read_hidden(material, model, encoded, device, dtype, pooled, tell, progress) -> dict[int, np.ndarray]:
@@ -119,18 +132,13 @@ def _read_hidden(material, model, encoded, device, dtype, pooled, tell, progress
         device=device,
         dtype=dtype,
         pooled=pooled,
-        meta={**_describe(material), "precision": str(dtype).removeprefix("torch.")},
+        meta={"backbone": facts.name, "data": material.sets[0].source, "precision": str(dtype).removeprefix("torch.")},
         progress=progress,
     )
     needed, limit = sum(states.nbytes for states in hidden.values()), load_limit()
     if needed > limit:
         tell({"kind": "note", **build_note("cache_over_limit", needed=needed / GIGABYTE, limit=limit / GIGABYTE)})
     return hidden
-
-
-def _describe(material: Material) -> dict[str, Any]:
-    """What a cache's entry keeps for people to read."""
-    return {"backbone": material.facts.name, "data": material.config.data.train}
 
 
 def _watch(tell: Emit, should_stop: Callable[[], bool]) -> Callable[[int, int], None]:

@@ -16,7 +16,7 @@ from chain_core.data.schema import Task
 from chain_core.modeling.device import autocast
 from chain_core.modeling.heads import Decoded
 from chain_core.modeling.model import ChainModel
-from chain_core.reports.metrics import LOWER_IS_BETTER, compute_metrics, compute_right, is_missing
+from chain_core.reports.metrics import LOWER_IS_BETTER, compute_joint_share, compute_metrics
 from chain_core.training.feed import Feed
 
 Key = tuple[str, int]
@@ -139,17 +139,21 @@ def compute_scores(answers: Answers, tasks: Sequence[Task], gold: Mapping[str, A
 
 
 def compute_joint_score(answers: Answers, tasks: Sequence[Task], gold: Mapping[str, Any]) -> float | None:
-    """The share of fully labelled rows on which every head but regression is right at its deepest depth."""
+    """The share of fully labelled rows on which every head but regression is right at its deepest depth.
+
+    Fully labelled: with gold for all heads of one data set.
+    """
     deepest = find_deepest(answers.values)
-    if not deepest:
-        return None
-    right = labelled = np.ones(len(answers.rows), bool)
-    for task in tasks:
-        if task.kind != "regression" and task.name in deepest:
-            cells = answers.list_gold(task.name, gold)
-            labelled = labelled & np.array([not is_missing(cell) for cell in cells], bool)
-            right = right & compute_right(task.kind, cells, answers.values[task.name, deepest[task.name]])
-    return float(right[labelled].mean()) if labelled.any() else None
+    asked = [task for task in tasks if task.kind != "regression" and task.name in deepest]
+    cells = {
+        task.name: (
+            task.kind,
+            answers.list_gold(task.name, gold),
+            answers.values[task.name, deepest[task.name]],
+        )
+        for task in asked
+    }
+    return compute_joint_share(cells, {task.name: task.data for task in asked})
 
 
 def find_deepest(keys: Iterable[Key]) -> dict[str, int]:

@@ -171,3 +171,15 @@ labels = st.sampled_from(["a", "b", "c", "=1+1", ""])
 def test_classification_figures_are_shares(pairs):
     metrics = compute_metrics("classification", [g for g, _ in pairs], [p for _, p in pairs])
     assert all(0 <= value <= 1 for value in metrics.values())
+
+
+def test_joint_of_several_data_sets_asks_each_row_for_its_own_heads() -> None:
+    from chain_core.reports.metrics import compute_joint_share
+
+    cells = {
+        "a": ("classification", ["x", "x", None, None], ["x", "y", "x", "x"]),
+        "b": ("classification", ["p", "p", None, None], ["p", "p", "p", "p"]),
+        "c": ("classification", [None, None, "k", None], ["k", "k", "k", "k"]),
+    }
+    assert compute_joint_share(cells, {"a": "", "b": "", "c": "two"}) == 2 / 3
+    assert compute_joint_share(cells, {"a": "", "b": "", "c": ""}) is None

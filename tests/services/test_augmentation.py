@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -45,7 +47,11 @@ def build_mapping(model, /, **sections):
 
 
 def prepare(folder, model, /, **sections):
-    return prepare_run(resolve_config(build_mapping(model, **sections)), folder)
+    material = prepare_run(resolve_config(build_mapping(model, **sections)), folder)
+    (part,) = material.sets
+    return SimpleNamespace(
+        table=part.table, texts=part.texts, splits=part.splits, notes=material.notes, config=material.config
+    )
 
 
 @pytest.fixture(scope="session")
@@ -177,16 +183,16 @@ def test_unfit_translators_are_named(folder, translator, tmp_path):
 def test_rows_whose_labels_point_at_places_get_no_copies(folder, backbone):
     from dataclasses import replace
 
-    from chain_core.services.augmentation import augment_material
+    from chain_core.services.augmentation import augment_set
 
-    material = prepare(folder, backbone)
+    material = prepare_run(resolve_config(build_mapping(backbone)), folder)
     config = material.config.model_copy(update={"augment": material.config.augment.model_copy(update={"copies": 1})})
     pointing = tuple(replace(task, kind="relation") if task.name == "intent" else task for task in material.tasks)
-    changed = augment_material(replace(material, config=config, tasks=pointing))
+    changed, notes = augment_set(replace(material.sets[0], tasks=pointing), config, material.facts)
     added = changed.table.slice(150).to_pylist()
     assert added
     assert all(row["intent"] is None for row in added)
-    assert "rows_not_augmented" in {note["code"] for note in changed.notes}
+    assert "rows_not_augmented" in {note["code"] for note in notes}
 
 
 @pytest.mark.parametrize(

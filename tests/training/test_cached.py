@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from chain_core.config import resolve_config
-from chain_core.data.labels import read_gold
+from chain_core.data.rows import join_gold
 from chain_core.modeling.batch import Batch, build_batch
 from chain_core.modeling.device import autocast
 from chain_core.modeling.model import build_model
@@ -122,7 +122,7 @@ def build_uncached(material, model, feed, dtype):
     from transformers import AutoModel
 
     whole = AutoModel.from_pretrained(str(material.facts.folder), dtype=torch.float32).eval()
-    gold = {task.name: read_gold(material.table, task) for task in material.tasks}
+    gold = join_gold(material.sets, material.tasks)
     return UncachedFeed(
         feed.encoded, {}, feed.pooled, gold, encode_all_labels(gold, material.tasks), feed.splits,
         whole=whole, layers=model.cached_layers, causal=material.facts.causal, dtype=dtype,

@@ -1,0 +1,114 @@
+"""From a config to its rows: every data set read, what was left open inferred, tasks and splits settled.
+
+Several data sets are joined row after row, each with its own input columns, heads and splits: names of columns never
+meet, and everything after this sees one long table of rows with gold labels here and there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from chain_core.config import SELF_SUPERVISED, Config, DataConfig, HeadConfig, SetConfig
+from chain_core.data.rows import RowSet
+from chain_core.data.schema import Task, build_tasks
+from chain_core.data.splits import SPLITS, split_rows
+from chain_core.data.store import open_rows
+from chain_core.data.text import read_texts
+from chain_core.modeling.catalogue import BackboneFacts, read_facts
+from chain_core.modeling.density import describe_spending, fill_densities
+from chain_core.modeling.shapes import read_shapes
+from chain_core.services.augmentation import augment_set, fix_augment_paths
+from chain_core.services.complete import complete_config
+from chain_core.training.assemble import Material
+
+
+def prepare_run(config: Config, folder: Path) -> Material:
+    """Rows, tasks and splits of a config, what it left open inferred. Raises ChainError for all that cannot run."""
+    config, tables, notes = open_tables(config, folder)
+    facts = read_facts(config.backbone.name)
+    config, spent = _spend_budget(config, facts)
+    config = _fix_paths(config, folder)
+    sets = []
+    for part in read_sets(config, tables):
+        spent += [note for task in part.tasks for note in task.notes]
+        part, told = augment_set(part, config, facts)
+        sets.append(part)
+        spent += told
+    return Material(config, tuple(sets), list_tasks(config, sets), facts, (*notes, *spent))
+
+
+def open_tables(config: Config, folder: Path) -> tuple[Config, dict[str, pa.Table], list[dict[str, Any]]]:
+    """The config completed, entry of `also` ("" for `data`) -> its table, and notes."""
+    tables: dict[str, pa.Table] = {}
+    notes: list[dict[str, Any]] = []
+    for name, data in {"": config.data, **{name: part.data for name, part in config.also.items()}}.items():
+        data_set, tables[name] = open_rows(data, folder)
+        notes += data_set.notes
+    others = {name: table for name, table in tables.items() if name}
+    config, inferred = complete_config(config, tables[""], others)
+    return config, tables, notes + inferred
+
+
+def read_sets(config: Config, tables: Mapping[str, pa.Table]) -> list[RowSet]:
+    """Each data set's rows, that of `data` first."""
+    parts = {"": SetConfig(data=config.data, input=config.input), **config.also}
+    return [_read_set(name, part, tables[name], list_heads(config, name)) for name, part in parts.items()]
+
+
+def list_tasks(config: Config, sets: Sequence[RowSet]) -> tuple[Task, ...]:
+    """What the heads predict, in their order; a head that learns the texts themselves has neither column nor labels."""
+    assert config.heads is not None
+    known = {task.name: task for part in sets for task in part.tasks}
+    return tuple(known.get(name, Task(name, head.kind, "")) for name, head in config.heads.items())
+
+
+def list_heads(config: Config, data: str) -> dict[str, HeadConfig]:
+    """The heads that learn from the columns of one data set: an entry of `also`, "" for `data`."""
+    return {
+        name: head
+        for name, head in (config.heads or {}).items()
+        if (head.data or "") == data and head.kind not in SELF_SUPERVISED
+    }
+
+
+def _read_set(name: str, part: SetConfig, table: pa.Table, heads: Mapping[str, HeadConfig]) -> RowSet:
+    texts = read_texts(table, part.input, heads)
+    tasks = build_tasks(table, heads, columns=part.input)
+    none = {split: np.zeros(0, np.int64) for split in SPLITS}
+    splits = {**none, **split_rows(table, part.data, tasks, part.input)}
+    tasks = build_tasks(table, heads, splits["train"], part.input)
+    return RowSet(name, part.data.train, part.input, table, texts, tasks, splits)
+
+
+def _spend_budget(config: Config, facts: BackboneFacts) -> tuple[Config, list[dict[str, Any]]]:
+    """The config with its budget turned into densities, and a note that says which."""
+    if config.chain.budget is None:
+        return config, []
+    shapes = read_shapes(facts.folder, facts.num_layers)
+    filled = fill_densities(config, facts, shapes)
+    return filled, describe_spending(config, filled, facts, shapes)
+
+
+def _fix_paths(config: Config, folder: Path) -> Config:
+    """Paths made absolute, since the run's folder is not the one that they are relative to."""
+    also = {name: part.model_copy(update={"data": _fix_data(part.data, folder)}) for name, part in config.also.items()}
+    augment = fix_augment_paths(config.augment, folder)
+    return config.model_copy(update={"data": _fix_data(config.data, folder), "also": also, "augment": augment})
+
+
+def _fix_data(data: DataConfig, folder: Path) -> DataConfig:
+    given = {key: getattr(data, key) for key in ("train", "validation", "test")}
+    return data.model_copy(
+        update={key: fix_path(value, folder) for key, value in given.items() if isinstance(value, str)}
+    )
+
+
+def fix_path(value: str, folder: Path) -> str:
+    """A path made absolute where it leads somewhere; anything else is a name and stays."""
+    path = (folder / value).expanduser()
+    return str(path.resolve()) if path.exists() else value
