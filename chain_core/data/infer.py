@@ -19,6 +19,8 @@ from chain_core.data.task import KINDS, Column
 
 SAMPLE_ROWS = 20_000
 MOST_LABELS = 1000
+MARKED = "marked"
+"""Note of a text whose rows each mark two spans: its labels are relations between them."""
 _TEXT_NAMES = ("text", "sentence", "review", "content", "utterance", "question", "document", "body",
                "message", "comment", "premise", "query", "文本", "内容", "句子", "评论")  # fmt: skip
 _TOKEN_NAMES = ("token", "word", "分词")
@@ -74,9 +76,11 @@ def suggest_config(columns: Sequence[Column]) -> dict[str, Any]:
         if by_role["pair"]:
             config["input"]["pair"] = by_role["pair"][0]
     heads: dict[str, dict[str, str]] = {}
+    marked = any(column.note == MARKED for column in columns)
     for column in columns:
         if column.role in KINDS and not (column.role == "tags" and not by_role["tokens"]):
-            heads[_name_head(column.name, heads)] = {"kind": KINDS[column.role], "column": column.name}
+            kind = "relation" if marked and column.role == "label" else KINDS[column.role]
+            heads[_name_head(column.name, heads)] = {"kind": kind, "column": column.name}
     if heads:
         config["heads"] = heads
     for column in columns:
@@ -251,7 +255,7 @@ def _choose_text(facts: list[_Facts], columns: dict[str, Column]) -> None:
     for fact in texts:
         role, note = "ignore", "other_text"
         if fact.name == first:
-            role, note = "text", ""
+            role, note = "text", MARKED if _is_marked(fact) else ""
         elif pair and fact.name == pair[1]:
             role, note = "pair", ""
         columns[fact.name] = replace(columns[fact.name], role=role, note=note)
@@ -259,6 +263,12 @@ def _choose_text(facts: list[_Facts], columns: dict[str, Column]) -> None:
 
 def _rank_text(fact: _Facts) -> tuple[bool, float]:
     return fact.is_named(_TEXT_NAMES), fact.length
+
+
+def _is_marked(fact: _Facts) -> bool:
+    """Whether two spans are marked in every cell: no other text has such marks."""
+    marks = r"(?s)<e1>.*</e1>.*<e2>.*</e2>|<e2>.*</e2>.*<e1>.*</e1>"
+    return pc.all(pc.match_substring_regex(fact.cells, marks)).as_py()
 
 
 def _name_head(column: str, taken: dict[str, Any]) -> str:

@@ -11,6 +11,8 @@ HEADS = {
     "topics": HeadInfo("multilabel", (3,), ("news", "sport", "**bold**")),
     "price": HeadInfo("regression", (0, 3), ()),
     "slots": HeadInfo("tagging", (1, 3), ("O", "B-city", "I-city", "B-人名", "I-人名")),
+    "answer": HeadInfo("span", (0, 3)),
+    "link": HeadInfo("relation", (3,), ("causes", "part <of>")),
 }
 TEXTS = (
     "<script>alert('x')</script> play jazz",
@@ -34,7 +36,8 @@ def make_predictions(
     chosen = {head: HEADS[head] for head in heads}
     for head, info in chosen.items():
         gold = [_cell(info, words, rng) for words in tokens]
-        columns[f"gold:{head}"] = [None if rng.random() < 0.1 else cell for cell in gold]
+        given = [[cell] if cell else [] for cell in gold] if info.kind == "span" else gold
+        columns[f"gold:{head}"] = [None if rng.random() < 0.1 else cell for cell in given]
         for depth in info.depths:
             columns[f"pred:{head}@{depth}"] = [
                 _miss(info, cell, words, rng) for cell, words in zip(gold, tokens, strict=True)
@@ -45,7 +48,9 @@ def make_predictions(
 
 
 def _cell(info: HeadInfo, words: list[str], rng: random.Random):
-    if info.kind == "classification":
+    if info.kind == "span":
+        return rng.choice([*words, ""])
+    if info.kind in ("classification", "relation"):
         return rng.choice(info.label_space)
     if info.kind == "multilabel":
         return [label for label in info.label_space if rng.random() < 0.4]

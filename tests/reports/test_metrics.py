@@ -139,7 +139,7 @@ def test_report_has_the_keys_that_scripts_read():
         {"test": make_predictions(60), "validation": make_predictions(20, split="validation", seed=1)}
     )
     test = report["test"]
-    assert set(test) == {"intent", "topics", "price", "slots", "joint"}
+    assert set(test) == {"intent", "topics", "price", "slots", "answer", "link", "joint"}
     assert set(report["depths"]["test"]) == {"0", "1", "3"}
     assert set(report["depths"]["test"]["1"]) == {"slots"}
     assert test["slots"] == report["depths"]["test"]["3"]["slots"]

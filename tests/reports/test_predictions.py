@@ -20,7 +20,8 @@ def test_saved_predictions_come_back(tmp_path):
     assert loaded.table.equals(predictions.table)
     assert loaded.get_confidence("price", 3) is None
     assert loaded.keys == (
-        ("intent", 0), ("intent", 3), ("topics", 3), ("price", 0), ("price", 3), ("slots", 1), ("slots", 3)
+        ("intent", 0), ("intent", 3), ("topics", 3), ("price", 0), ("price", 3), ("slots", 1), ("slots", 3),
+        ("answer", 0), ("answer", 3), ("link", 3),
     )  # fmt: skip
     assert [path.name for path in (tmp_path / "predictions").iterdir()] == ["test.parquet"]
 
