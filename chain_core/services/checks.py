@@ -162,11 +162,19 @@ def complete_draft(draft: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         return dict(draft)
 
 
-def list_columns(data: Any, folder: Path) -> tuple[str, ...]:
-    """The columns of a `data` section; none where its rows cannot be read, which is a problem of its own."""
+def read_columns(data: Any, folder: Path) -> tuple[str, ...]:
+    """The columns of a `data` section. Raises ChainError where its rows cannot be read."""
     try:
         return tuple(_open_table(_read_data_config({"data": data}), folder).column_names)
-    except (ChainError, OSError):
+    except OSError as error:
+        raise _explain(error) from None
+
+
+def list_columns(data: Any, folder: Path) -> tuple[str, ...]:
+    """The same; none where its rows cannot be read, which is a problem of its own."""
+    try:
+        return read_columns(data, folder)
+    except ChainError:
         return ()
 
 

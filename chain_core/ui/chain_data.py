@@ -7,8 +7,9 @@ from typing import Any
 
 import streamlit as st
 
+from chain_core.errors import ChainError
 from chain_core.paths import get_home
-from chain_core.services.checks import Inspection, complete_draft, list_columns
+from chain_core.services.checks import Inspection, complete_draft, list_columns, read_columns
 from chain_core.ui import chain_lists
 from chain_core.ui.chain_choices import list_sources
 from chain_core.ui.chain_edit import get_value
@@ -17,6 +18,9 @@ from chain_core.ui.chain_groups import Context, count_changes, find_section, fol
 from chain_core.ui.chain_spec import AUGMENT, DATA, INPUT
 from chain_core.ui.draft import get_draft
 from chain_core.ui.language import t
+from chain_core.ui.shell import show_error
+
+_REFUSED = "chain_add_set_refused"
 
 
 def show_data(inspection: Inspection) -> None:
@@ -73,11 +77,18 @@ def _show_add() -> None:
                      format_func=lambda value: known.get(value, str(value)), accept_new_options=True,
                      placeholder=t("chain.source_choose"), help=t("chain.data_train_help"))  # fmt: skip
         st.button(t("chain.add"), type="primary", on_click=_add, key="chain_add_set_button")
+        if error := st.session_state.pop(_REFUSED, None):
+            show_error(error)
 
 
 def _add() -> None:
     chosen = st.session_state["chain_add_set_source"]
     if not chosen:
+        return
+    try:
+        read_columns({"train": chosen}, get_home())
+    except ChainError as error:
+        st.session_state[_REFUSED] = error
         return
     name = list_sources(str(get_home())).get(chosen, chosen).partition(" · ")[0].rpartition("/")[2].partition(".")[0]
     edit(chain_lists.add_set, name or "more", complete_draft({"data": {"train": chosen}}, get_home()))

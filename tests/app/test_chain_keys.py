@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 
 from chain_core.config import Config, HeadConfig, LinkConfig, SetConfig, StageConfig, StartConfig, find_problems
 from chain_core.config.fields import Section
-from chain_core.data.store import import_files
+from chain_core.data.store import delete_stored, import_files
 from chain_core.messages import LANGUAGES, load_catalogue
 from chain_core.ui.chain_edit import get_value
 from chain_core.ui.chain_fields import build_key
@@ -274,6 +274,18 @@ def test_a_further_data_set_brings_its_heads(rows: str, home: Path, write_draft)
     click(app, "chain_set_remove_0")
     assert read_draft(home)["also"] == {}
     assert "topic" not in read_draft(home)["heads"]
+
+
+def test_a_data_set_that_cannot_be_read_is_not_added(rows: str, home: Path, write_draft) -> None:
+    (home / "news.csv").write_text("text,topic\na,b\nc,d\n")
+    news = import_files({"train": home / "news.csv"}, name="news").id
+    write_draft(build_drafts(rows)["words"])
+    app = open_page("chain")
+    find(app, "chain_add_set_source").set_value(news)
+    delete_stored(news)
+    click(app, "chain_add_set_button")
+    assert app.error
+    assert "also" not in read_draft(home)
 
 
 def test_a_self_supervised_head_needs_no_column_but_a_stage(rows: str, home: Path, write_draft) -> None:
