@@ -378,3 +378,15 @@ def test_bare_on_and_off_are_words_here(word: str) -> None:
     overridden = resolve_config(apply_overrides({"data": {"train": "x"}}, [f"chain.lexical={word}"]))
     assert overridden.chain.lexical == word
     assert resolve_config(load_yaml(dump_yaml(config))) == config
+
+
+def test_a_chain_grows_by_links_tied_to_the_backbone_but_not_to_each_other() -> None:
+    def find(tie: Any) -> list[str]:
+        links = [{"kind": "backbone"}, {"kind": "backbone", "tie": tie}]
+        stages = [{"depth": 1}, {"depth": 2}]
+        return [
+            problem.code for problem in find_problems({**DATA, "chain": {"depth": 2, "links": links}, "stages": stages})
+        ]
+
+    assert find("backbone") == []
+    assert find(1) == ["growth_not_identity"]

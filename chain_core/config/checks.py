@@ -202,7 +202,7 @@ def _check_stages(config: Config) -> Problems:
             yield ConfigError("stage_shrinks", path=f"stages[{index}].depth", given=after.depth, before=before.depth)
         for position in range(before.depth + 1, after.depth + 1):
             link = config.get_link(position)
-            if link.init != "identity" or link.tie is not None:
+            if link.init != "identity" or isinstance(link.tie, int):
                 yield ConfigError("growth_not_identity", path=f"stages[{index}].depth", link=position)
 
 

@@ -76,11 +76,16 @@ def _list_densities(config: Config) -> tuple[float, ...]:
 
 
 def _shorten(config: Config, budget: int, facts: BackboneFacts, shapes: BackboneShapes) -> Config:
-    """The same chain with as few decimals as it takes: the list is written into the run's config."""
+    """The same chain with as few digits as it takes, from 3 on: the list is written into the run's config."""
     densities, spent = _list_densities(config), count_chain(config, facts, shapes)
-    for decimals in range(2, 9):
-        step = 10.0**decimals
-        short = _put(config, tuple(max(math.floor(density * step) / step, 1 / step) for density in densities))
+    for digits in range(3, 9):
+        short = _put(config, tuple(_floor(density, digits) for density in densities))
         if spent <= count_chain(short, facts, shapes) <= budget:
             return short
     return config
+
+
+def _floor(value: float, digits: int) -> float:
+    """A number cut to its first digits."""
+    decimals = digits - 1 - math.floor(math.log10(value))
+    return round(math.floor(value * 10**decimals) / 10**decimals, decimals)

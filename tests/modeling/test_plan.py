@@ -204,6 +204,11 @@ def test_more_work_takes_longer_and_more_memory() -> None:
     assert plan({}, small).seconds < plan({}, large).seconds < plan(deep, large).seconds
     assert plan({}, small).memory < plan(deep, small).memory
     assert plan(deep, small).memory < plan({**deep, **tuned}, small).memory
+    copies = {"chain": {"depth": 9, "links": {"kind": "backbone"}}}
+    tied = {"chain": {"depth": 9, "links": {"kind": "attention", "tie": 1}}}
+    assert plan(deep, small).memory < plan(copies, small).memory
+    assert plan(tied, small).memory < plan(deep, small).memory
+    assert plan(tied, large).seconds == plan(deep, large).seconds  # one set of parameters, as many products
     assert plan({}, small).disk < plan({}, large).disk
     assert plan(tuned, large).disk == 0
 
