@@ -21,5 +21,6 @@ class Dropout(nn.Dropout):
             return F.dropout(x, self.p)
         threshold = round(self.p * 256)
         drawn = torch.empty(-(-x.numel() // 8), dtype=torch.int64).random_(-(2**63), None)
-        kept = drawn.view(torch.uint8)[: x.numel()].view(x.shape) >= threshold
-        return x * (kept.to(x.dtype) * (256 / max(256 - threshold, 1)))
+        # Compared straight into x's precision: by way of bools it takes twice as long.
+        kept = torch.ge(drawn.view(torch.uint8)[: x.numel()].view(x.shape), threshold, out=torch.empty_like(x))
+        return x * kept.mul_(256 / max(256 - threshold, 1))
