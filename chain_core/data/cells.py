@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pandas.util import hash_array
 
 TEXT = pa.string()
 LIST = pa.list_(pa.string())
@@ -110,14 +109,17 @@ def hash_cells(columns: Iterable[pa.Array | pa.ChunkedArray]) -> str:
 
 
 def hash_rows(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
-    """(N,) uint64: equal for equal cells, 0 for empty ones, else different but for one chance in billions."""
-    hashes = np.zeros(len(column), np.uint64)
+    """(N,) int64: equal for equal cells, 0 for empty ones, else different but for one chance in billions.
+
+    The numbers are this process's own: what is kept must not depend on them.
+    """
+    hashes = np.zeros(len(column), np.int64)
     for start in range(0, len(column), HASHED_ROWS):
         part = combine(column.slice(start, HASHED_ROWS))
         if is_list(part.type):
             part = pc.binary_join(_fill_items(part), "\x1f")
-        texts = np.array(pc.fill_null(part, "").to_pylist(), object)
-        hashes[start : start + len(part)] = np.where(texts == "", 0, hash_array(texts, categorize=False))
+        texts = pc.fill_null(part, "").to_pylist()
+        hashes[start : start + len(part)] = np.fromiter(map(hash, texts), np.int64, len(texts))
     return hashes
 
 

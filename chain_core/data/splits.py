@@ -128,7 +128,7 @@ def _find_units(table: pa.Table, columns: InputConfig | None) -> np.ndarray:
     texts = read_texts(table, columns)
     hashes = hash_rows(texts.first)
     if texts.second is not None:
-        hashes = hashes * np.uint64(31) + hash_rows(texts.second)
+        hashes = hashes * 31 + hash_rows(texts.second)
     _, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
     return np.unique(np.where(hashes == 0, alone, first[inverse]), return_inverse=True)[1]
 

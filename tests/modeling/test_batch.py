@@ -70,3 +70,13 @@ def test_segments_end_where_a_row_does(backbones):
     assert batch.segments is not None
     assert batch.segments[0].tolist() == [-1, 0, 0, 0, -1, -1]
     assert batch.segments[1].tolist() == [-1, 0, 0, -1, 1, -1]
+
+
+@pytest.mark.parametrize("width", [1, 3, 4, 32])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_states_are_gathered_whatever_their_width(encoded, width, dtype):
+    states = np.random.default_rng(0).standard_normal((len(encoded.input_ids), width)).astype(dtype)
+    batch = build_batch(encoded, np.array([2, 0]), hidden={1: states})
+    for place, row in enumerate((2, 0)):
+        expected = states[encoded.offsets[row] : encoded.offsets[row + 1]]
+        np.testing.assert_array_equal(batch.hidden[1][place][batch.mask[place]].numpy(), expected)

@@ -134,7 +134,7 @@ def learn(material, model, feed, dtype):
     config = material.config
     optimiser = build_optimiser(model, config.train)
     rows = feed.splits["train"]
-    batches = np.random.default_rng(0).permutation(rows)[: STEPS * 14].reshape(STEPS, 14)
+    batches = np.random.default_rng(0).permutation(rows)[: STEPS * 12].reshape(STEPS, 12)
     model.train()
     losses, gradients = [], {}
     for number, batch_rows in enumerate(batches):
