@@ -70,6 +70,19 @@ PARTS_THAT_DO_NOT_FIT: list[tuple[dict[str, Any], str, str]] = [
     ({"heads": {"a": {**HEADS["intent"], "data": "news"}}}, "heads.a.data", "head_data_unknown"),
     ({"heads": {"a": {"kind": "classification"}}}, "heads.a.column", "missing_key"),
     ({"heads": {"a": {**HEADS["intent"], "crf": True}}}, "heads.a.crf", "option_of_kinds"),
+    (
+        {"input": {"tokens": "t"}, "heads": {"a": {"kind": "relation", "column": "s"}}},
+        "heads.a.spans",
+        "relation_needs_spans",
+    ),
+    (
+        {
+            "input": {"text": "t"},
+            "heads": {"r": {"kind": "relation", "column": "s"}, "a": {"kind": "span", "column": "b"}},
+        },
+        "heads.a",
+        "span_beside_marks",
+    ),
     ({"heads": {"a": {"kind": "tagging", "column": "s", "crf": True, "focal": 2.0}}}, "heads.a.focal", "crf_options"),
     ({"heads": {"a": {**HEADS["intent"], "mixture": True, "share": True}}}, "heads.a.mixture", "mixture_alone"),
     (

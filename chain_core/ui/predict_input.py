@@ -153,7 +153,9 @@ def _find_columns(names: Sequence[str], columns: InputConfig) -> dict[str, str]:
 def _convert(cells: dict[str, Any], columns: InputConfig) -> Row:
     if columns.tokens:
         value = cells["tokens"]
-        return {"tokens": [str(token) for token in value] if isinstance(value, list) else split_words(str(value or ""))}
+        if isinstance(value, list):
+            return {"tokens": [str(token) for token in value]}
+        return build_row(str(value or ""), columns)
     return {role: "" if value is None else str(value) for role, value in cells.items()}
 
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chain_core.config import HeadConfig, InputConfig
+from chain_core.data.infer import infer_columns, suggest_config
 from chain_core.data.relations import put_marks_in, split_marked_words, take_out_marks
 from chain_core.data.text import mark_texts, read_texts
 from chain_core.errors import DataError
@@ -92,3 +93,13 @@ def test_bad_spans_are_named(first: str | None, second: str | None, code: str) -
     with pytest.raises(DataError) as caught:
         read_texts(table, InputConfig(text="t"), BY_COLUMNS)
     assert (caught.value.code, caught.value.params["row"]) == (code, 2)
+
+
+def test_marks_in_every_row_make_labels_relations() -> None:
+    texts = [f"the <e1>a{n}</e1> is in the <e2>b{n}</e2> here" for n in range(20)]
+    labels = ["in", "of"] * 10
+    for marked, kind in ((texts, "relation"), ([*texts[:-1], "plain text of a row"], "classification")):
+        columns = infer_columns(pa.table({"sentence": marked, "label": labels}))
+        config = suggest_config(columns)
+        assert config["heads"]["label"]["kind"] == kind
+        assert (columns[0].note == "marked") == (kind == "relation")

@@ -44,3 +44,11 @@ def test_html_of_outsiders_is_escaped() -> None:
     tags = render_result({"tags": ["B-<i>"], "confidence": 1.0}, ["<img src=x>"], {})
     assert "<img" not in tags
     assert "<i>" not in tags
+
+
+def test_answers_and_their_absence() -> None:
+    assert format_result({"answer": "in Paris", "confidence": 0.5}, None) == "in Paris · 50%"
+    assert format_result({"answer": "", "confidence": 0.75}, None) == "∅ · 75%"
+    bar = render_result({"answer": "<i>", "confidence": 0.5}, None, {})
+    assert "&lt;i&gt;" in bar
+    assert "50.0%" in bar

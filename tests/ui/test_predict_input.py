@@ -93,3 +93,17 @@ def test_a_missing_column_names_what_is_there() -> None:
 def test_a_name_that_is_a_path_stays_inside() -> None:
     rows, _ = read_rows(b"sentence,y\nok,1\n", "../../../../etc/x.csv", TEXT)
     assert rows == [{"text": "ok"}]
+
+
+def test_marked_lines_are_left_to_the_predictor() -> None:
+    line = "<e1>Boston</e1>, then <e2>Denver</e2>"
+    assert build_rows(f"{line}\nflights to Boston.", None, TOKENS) == [
+        {"text": line}, {"tokens": ["flights", "to", "Boston", "."]},
+    ]  # fmt: skip
+
+
+def test_columns_with_spans_come_along() -> None:
+    content = b"words,first,other\na b c,0-1,x\n"
+    assert read_rows(content, "a.csv", TOKENS, ("first", "second"))[0] == [
+        {"tokens": ["a", "b", "c"], "spans": {"first": "0-1"}}
+    ]
