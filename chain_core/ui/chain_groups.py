@@ -14,7 +14,8 @@ from chain_core.services.checks import Inspection
 from chain_core.ui import chain_choices, chain_fields
 from chain_core.ui.chain_edit import Path, get_default
 from chain_core.ui.chain_fields import read, read_whole
-from chain_core.ui.chain_spec import Field, Group, Limits, read_limits
+from chain_core.ui.chain_limits import Limits, read_limits
+from chain_core.ui.chain_spec import Field, Group
 from chain_core.ui.language import get_language, t
 from chain_core.ui.shell import escape_markdown
 

@@ -1,16 +1,13 @@
 """Which widget shows which key of the config, in groups that stand together. Pure: no streamlit.
 
-What a key may hold (its range, its words, whether it may be empty) is read from the config itself, so that a widget can
-never offer what the config refuses. A field says only how it looks and where it applies.
+A field says how it looks and where it applies; what its key may hold is read from the config (`chain_limits`).
 """
 
 from __future__ import annotations
 
-import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Any
 
 from chain_core.config import (
     LORA_TUNINGS,
@@ -29,8 +26,6 @@ from chain_core.config.checks import OPTIONS_OF_KINDS
 from chain_core.config.fields import Section
 from chain_core.ui.chain_edit import get_value
 
-LARGEST = 1_000_000
-"""The upper end of a field whose key has none."""
 Scope = Mapping[str, Any]
 When = Callable[[Scope, Scope], bool]
 """(the field's own section, the whole draft), both complete -> whether the field applies."""
@@ -61,57 +56,6 @@ class Group:
 
     section: type[Section]
     fields: tuple[Field, ...]
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a key may hold."""
-
-    kind: str
-    """choice, switch, whole, real or line."""
-    low: float = 0
-    high: float = LARGEST
-    above: bool = False
-    """Whether `low` itself is out of range."""
-    below: bool = False
-    """Whether `high` itself is."""
-    options: tuple[str, ...] = ()
-    nullable: bool = False
-    length: int = 200
-    """Of a line, in characters."""
-
-
-@cache
-def read_limits(section: type[Section], name: str) -> Limits:
-    """From the key's annotation."""
-    field = section.model_fields[name]
-    found: dict[str, Any] = {}
-    for mark in field.metadata:
-        for attribute, key in (("ge", "low"), ("gt", "low"), ("le", "high"), ("lt", "high"), ("max_length", "length")):
-            if getattr(mark, attribute, None) is not None:
-                found[key] = getattr(mark, attribute)
-                if attribute in ("gt", "lt"):
-                    found["above" if attribute == "gt" else "below"] = True
-    members = [_strip(member) for member in _list_members(field.annotation)]
-    nullable = type(None) in members
-    first = next(member for member in members if member is not type(None))
-    if get_origin(first) is tuple and get_origin(_strip(get_args(first)[0])) is Literal:
-        first = _strip(get_args(first)[0])
-    if get_origin(first) is Literal:
-        return Limits("choice", options=get_args(first), nullable=nullable)
-    kind = {bool: "switch", int: "whole", float: "real"}.get(first, "line")
-    return Limits(kind, nullable=nullable, **found)
-
-
-def _list_members(annotation: Any) -> tuple[Any, ...]:
-    """A union's members; anything else by itself."""
-    whole = _strip(annotation)
-    return get_args(whole) if get_origin(whole) in (Union, types.UnionType) else (whole,)
-
-
-def _strip(annotation: Any) -> Any:
-    """Without pydantic's marks."""
-    return _strip(get_args(annotation)[0]) if get_origin(annotation) is Annotated else annotation
 
 
 def _kind(*kinds: str) -> When:

@@ -17,7 +17,8 @@ from chain_core.data.store import delete_stored, import_files
 from chain_core.messages import LANGUAGES, load_catalogue
 from chain_core.ui.chain_edit import get_value
 from chain_core.ui.chain_fields import build_key
-from chain_core.ui.chain_spec import GROUPS, read_limits
+from chain_core.ui.chain_limits import read_limits
+from chain_core.ui.chain_spec import GROUPS
 from tests.app.harness import click, open_page, run
 
 Path_ = tuple[str | int, ...]

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from chain_core.config import HeadConfig, StageConfig, TrainConfig, resolve_config
 from chain_core.presets import PRESETS
 from chain_core.ui import chain_edit, chain_lists, chain_text
+from chain_core.ui.chain_limits import read_limits
 from chain_core.ui.chain_links import apply_edits, build_frame
-from chain_core.ui.chain_spec import GROUPS, read_limits
+from chain_core.ui.chain_spec import GROUPS
 
 DRAFT = {
     "data": {"train": "t"},
