@@ -10,11 +10,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from chain_core.data.answers import encode_answers, read_answers
-from chain_core.data.cells import MISSING, find_missing, is_list, join_lists, split_lists, to_lists
+from chain_core.data.cells import MISSING, combine, find_missing, is_list, join_lists, split_lists, to_lists
 from chain_core.data.task import Task
 from chain_core.data.text import get_column
 from chain_core.errors import DataError
 
+PART_ROWS = 65_536
+"""Rows that are read at a time: what is made on the way stays small."""
 SEPARATORS = (";", "|", ",", "/", "+")
 _SCHEME = re.compile(r"(?:O|([BIESLU])-(.+))$", re.DOTALL)
 _BEGIN = {"B": "B", "S": "B", "U": "B", "I": "I", "E": "I", "L": "I"}
@@ -37,11 +39,11 @@ def read_gold(table: pa.Table, task: Task) -> pa.Array:
 def encode_labels(gold: pa.Array, task: Task) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
     """Gold labels as numbers, rows (N,), classes K.
 
-    classification  int64 (N,), -1 where missing or not in the label space; relation as well
+    classification  int32 (N,), -1 where missing or not in the label space; relation as well
     multilabel      float32 (N, K) of 0 and 1, a missing row all NaN
     regression      float32 (N,), NaN where missing
     span            int64 (N, 2), what `data.answers.encode_answers` gives
-    tagging         (int64 of all words, offsets int64 (N+1,)); a missing row has length 0, unseen tags are -1
+    tagging         (int32 of all words, offsets int64 (N+1,)); a missing row has length 0, unseen tags are -1
     """
     if task.kind == "regression":
         return gold.fill_null(float("nan")).to_numpy(zero_copy_only=False).astype(np.float32)
@@ -129,13 +131,32 @@ def read_tags(column: pa.Array, scheme: bool | None = None) -> tuple[pa.Array, i
     Where the tags are BIO (found from them if `scheme` is None), an I-x that continues nothing begins: B-x;
     BIOES and BILOU become BIO. Other tags stay as they are. Null where missing or empty.
     """
+    if scheme is None:
+        scheme = has_scheme(_list_tags(column))
+    parts = [_read_tags(column.slice(start, PART_ROWS), scheme) for start in range(0, max(len(column), 1), PART_ROWS)]
+    lists = [tags for tags, _, _ in parts]
+    tags = pa.concat_arrays(lists) if len({part.type for part in lists}) == 1 else combine(pa.chunked_array(lists))
+    return tags, sum(repaired for _, repaired, _ in parts), any(converted for _, _, converted in parts)
+
+
+def _list_tags(column: pa.Array) -> list[str]:
+    """The different tags of all rows."""
+    names: dict[str, None] = {}
+    for start in range(0, len(column), PART_ROWS):
+        items, _ = split_lists(to_lists(column.slice(start, PART_ROWS)))
+        names.update(dict.fromkeys(pc.unique(pc.utf8_trim_whitespace(items)).to_pylist()))
+    return list(names)
+
+
+def _read_tags(column: pa.Array, scheme: bool) -> tuple[pa.Array, int, bool]:
+    """As `read_tags`, of some of the rows."""
     lists = to_lists(column)
     items, offsets = split_lists(lists)
     items = pc.utf8_trim_whitespace(items)
     missing = np.diff(offsets) == 0
     coded = pc.dictionary_encode(items)
     names = coded.dictionary.to_pylist()
-    if not (has_scheme(names) if scheme is None else scheme):
+    if not scheme:
         return join_lists(items, offsets, missing), 0, False
     prefixes, types = zip(*[_split_tag(name) for name in names], strict=True) if names else ((), ())
     converted = any(prefix in "ESLU" for prefix in prefixes if prefix)
@@ -189,9 +210,14 @@ def _wrap(column: pa.Array) -> pa.Array:
 
 
 def _find_numbers(labels: pa.Array, label_space: Sequence[str]) -> np.ndarray:
+    """(N,) int32 places in the label space, -1 where missing or elsewhere; a part at a time, which holds less."""
     space = pa.array(label_space, labels.type)
-    found = pc.index_in(labels, value_set=space, skip_nulls=True)
-    return found.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    numbers = np.empty(len(labels), np.int32)
+    for start in range(0, len(labels), PART_ROWS):
+        part = labels.slice(start, PART_ROWS)
+        found = pc.index_in(part, value_set=space, skip_nulls=True)
+        numbers[start : start + len(part)] = found.fill_null(-1).to_numpy(zero_copy_only=False)
+    return numbers
 
 
 def _parse_number(cell: str | None, row: int, name: str) -> float | None:

@@ -141,7 +141,8 @@ def _gather_labels(labels: Mapping[str, np.ndarray | tuple[np.ndarray, np.ndarra
             flat, offsets = values
             index, mask = _spread(offsets, rows)
             tags = flat[np.minimum(index, max(len(flat) - 1, 0))] if len(flat) else np.full(index.shape, -1)
-            chosen[task] = torch.from_numpy(np.where(mask, tags, -1))
+            chosen[task] = torch.from_numpy(np.where(mask, tags, -1).astype(np.int64))
         else:
-            chosen[task] = torch.from_numpy(values[rows])
+            some = torch.from_numpy(values[rows])
+            chosen[task] = some if some.dtype.is_floating_point else some.long()
     return chosen

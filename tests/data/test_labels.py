@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chain_core.config import HeadConfig
+from chain_core.data import labels
 from chain_core.data.labels import encode_labels, find_separator, is_bio, read_gold, read_tags
 from chain_core.data.schema import Task, build_tasks
 from chain_core.errors import DataError
@@ -124,7 +125,7 @@ def test_encoding():
         read_gold(pa.table({"c": cells}), task := Task("h", kind, "c", **o)), task
     )
     labels = encode("classification", ["b", None, "new", "a"], label_space=space)
-    assert labels.dtype == np.int64
+    assert labels.dtype == np.int32
     assert labels.tolist() == [1, -1, -1, 0]
     several = encode("multilabel", [["b", "new"], None, []], label_space=space)
     assert several.dtype == np.float32
@@ -148,3 +149,17 @@ def test_codes_lead_back_to_the_labels(cells):
     gold = read_gold(table, task)
     codes = encode_labels(gold, task)
     assert [None if code < 0 else task.label_space[code] for code in codes] == gold.to_pylist()
+
+
+@settings(deadline=None, max_examples=80)
+@given(
+    st.lists(st.one_of(st.none(), st.lists(st.sampled_from(["O", "I-a", "E-a", "S-b", "x"]), max_size=4)), max_size=9)
+)
+def test_tags_read_in_parts_are_those_read_at_once(rows):
+    column = pa.array(rows, pa.list_(pa.string()))
+    whole = read_tags(column)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(labels, "PART_ROWS", 2)
+        parts = read_tags(column)
+    assert parts[0].to_pylist() == whole[0].to_pylist()
+    assert parts[1:] == whole[1:]
