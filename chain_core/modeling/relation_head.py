@@ -35,7 +35,7 @@ class RelationHead(Head):
 
     def _find_masks(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """The positions of the first span, of the second, and of those between, each (B, T) bool."""
-        spans = batch.spans[self.task.name]
+        spans = self._get_spans(batch)
         first1, end1, first2, end2 = spans.unbind(1)
         between = torch.minimum(end1, end2), torch.maximum(first1, first2)
         return (
@@ -43,6 +43,11 @@ class RelationHead(Head):
             find_positions(batch, first2, end2),
             find_positions(batch, *between),
         )
+
+    def _get_spans(self, batch: Batch) -> Tensor:
+        """(B, 4) int64; -1 throughout for rows of another data set, which know nothing of this head's spans."""
+        spans = batch.spans.get(self.task.name)
+        return torch.full((len(batch.mask), 4), -1, device=batch.mask.device) if spans is None else spans
 
     def _find_known(self, labels: Tensor, batch: Batch) -> Tensor:
         """The labels, -1 also where a span has no position left, (B,)."""
@@ -59,7 +64,7 @@ class RelationHead(Head):
     def decode(self, logits: Tensor, batch: Batch) -> Decoded:
         probabilities = logits.softmax(1)
         confidence, values = probabilities.max(1)
-        marked = batch.spans[self.task.name][:, 0] >= 0
+        marked = self._get_spans(batch)[:, 0] >= 0
         values = values.masked_fill(~marked, -1)
         return Decoded(values.cpu().numpy(), (confidence * marked).cpu().numpy(), probabilities.cpu().numpy())
 

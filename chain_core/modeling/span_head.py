@@ -95,10 +95,16 @@ class SpanHead(Head):
 
 
 def find_searched(batch: Batch) -> Tensor:
-    """Which positions belong to the searched text, the pair's second or the only one, (B, T) bool."""
+    """Which positions belong to the searched text, the pair's second or the only one, (B, T) bool.
+
+    A batch may hold pairs beside single texts, of several data sets on one chain.
+    """
     assert batch.begins is not None
     own = batch.begins >= 0
-    return own & (batch.segments == 1) if batch.segments is not None else own
+    if batch.segments is None:
+        return own
+    paired = (batch.segments == 1).any(1, keepdim=True)
+    return own & (batch.segments == paired.to(batch.segments.dtype))
 
 
 def number_words(batch: Batch, searched: Tensor) -> Tensor:

@@ -74,6 +74,13 @@ def build_texts(rows: Sequence[Row], config: Config, start: int = 0) -> Texts:
         texts = Texts("text", pa.array(firsts, pa.string()))
     places = np.array(marked, np.int32).reshape(len(rows), 4)
     found = {name: _read_spans(rows, texts, places, head.spans, start) for name, head in relations.items()}
+    for name, part in found.items():
+        without = np.flatnonzero(part[:, 0] < 0)
+        # A head of another data set may find nothing to tell in these rows.
+        if len(without) and relations[name].data is None:
+            given = relations[name].spans
+            where = f"{', '.join(given)}, <e1>…</e1> <e2>…</e2>" if given else "<e1>…</e1> <e2>…</e2>"
+            raise DataError("row_without_spans", row=start + int(without[0]) + 1, spans=where)
     return replace(texts, spans=found)
 
 
@@ -91,19 +98,13 @@ def _read_first(row: Row, *, tokens: bool, marks: bool) -> tuple[Any, tuple[int,
 def _read_spans(
     rows: Sequence[Row], texts: Texts, marked: np.ndarray, columns: tuple[str, str] | None, start: int
 ) -> np.ndarray:
-    """Marked spans, else those of the columns, (N, 4) int32."""
-    spans = marked
-    if columns is not None:
-        lengths = np.diff(split_lists(texts.first)[1]) if texts.kind == "tokens" else count_characters(texts.first)
-        cells = {name: [row.get("spans", {}).get(name) for row in rows] for name in columns}
-        arrays = {name: pa.array([_as_text(cell) for cell in part], pa.string()) for name, part in cells.items()}
-        found = read_span_columns(arrays, lengths, start)
-        spans = np.where(marked[:, :1] >= 0, marked, found)
-    without = np.flatnonzero(spans[:, 0] < 0)
-    if len(without):
-        where = f"{', '.join(columns)}, <e1>…</e1> <e2>…</e2>" if columns else "<e1>…</e1> <e2>…</e2>"
-        raise DataError("row_without_spans", row=start + int(without[0]) + 1, spans=where)
-    return spans
+    """Marked spans, else those of the columns, (N, 4) int32; MISSING where a row has neither."""
+    if columns is None:
+        return marked
+    lengths = np.diff(split_lists(texts.first)[1]) if texts.kind == "tokens" else count_characters(texts.first)
+    cells = {name: [row.get("spans", {}).get(name) for row in rows] for name in columns}
+    arrays = {name: pa.array([_as_text(cell) for cell in part], pa.string()) for name, part in cells.items()}
+    return np.where(marked[:, :1] >= 0, marked, read_span_columns(arrays, lengths, start))
 
 
 def _as_text(cell: Any) -> str | None:

@@ -69,3 +69,11 @@ def test_spans_are_those_of_a_pair_s_first_text(batch) -> None:
     assert first[0].any()
     assert not second[0].any()
     assert head(states, batch).shape == (4, 3)
+
+
+def test_rows_of_another_data_set_have_no_spans(batch) -> None:
+    head = build()
+    alone = replace(batch, spans={})
+    logits = head(torch.randn(4, 9, 8), alone).detach()
+    assert head.decode(logits, alone).values.tolist() == [-1] * 4
+    assert head.count_known(torch.zeros(4, dtype=torch.int64), alone) == 0

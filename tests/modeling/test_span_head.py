@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +14,7 @@ from chain_core.data.schema import Task
 from chain_core.modeling.batch import Batch
 from chain_core.modeling.head_kinds import build_head
 from chain_core.modeling.heads import Place
-from chain_core.modeling.span_head import LONGEST_WORDS, NEVER
+from chain_core.modeling.span_head import LONGEST_WORDS, NEVER, find_searched
 
 # [CLS] q1 [SEP] c0 c1a c1b c2 [SEP], and a shorter row; characters of the second text.
 SEGMENTS = [[-1, 0, -1, 1, 1, 1, 1, -1], [-1, 0, 0, -1, 1, -1, -1, -1]]
@@ -118,3 +120,11 @@ def test_a_decoder_says_none_at_its_last_position(batch) -> None:
     states = torch.randn(2, 8, 16)
     none = head.out(head.norm(states))[:, :, 2]
     torch.testing.assert_close(head(states, batch)[:, 0, 0], torch.stack([none[0, 7], none[1, 5]]))
+
+
+def test_pairs_and_single_texts_in_one_batch(batch) -> None:
+    """A row without a second text is searched itself."""
+    single = torch.tensor([SEGMENTS[0], [-1, 0, 0, -1, 0, -1, -1, -1]], dtype=torch.int8)
+    searched = find_searched(replace(batch, segments=single))
+    assert searched[0].tolist() == [segment == 1 for segment in SEGMENTS[0]]
+    assert searched[1].tolist() == [begin >= 0 for begin in BEGINS[1]]
