@@ -12,8 +12,9 @@ import torch
 
 from chain_core.config import Config
 from chain_core.data.cells import build_note
-from chain_core.data.encode import Encoded, find_reach, join_encoded
+from chain_core.data.encode import Encoded, join_encoded
 from chain_core.data.encoded_files import load_encoded
+from chain_core.data.places import find_reach
 from chain_core.data.rows import RowSet, join_gold, join_splits, join_texts
 from chain_core.data.schema import Task
 from chain_core.data.text import Texts
