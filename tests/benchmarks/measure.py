@@ -20,6 +20,11 @@ def seconds_since_start() -> float:
     return time.monotonic() - float(os.environ[STARTED])
 
 
+def read_cpu_seconds() -> float:
+    """Of all threads of this process so far: what a busy machine does not change."""
+    return time.process_time()
+
+
 def read_peak_mb() -> float:
     """The most memory that this process ever held, in MB (of 10^6 bytes), mapped files included."""
     try:

@@ -30,6 +30,8 @@ class Reach:
     bar: float
     reached: int
     seeds: int
+    bare_ratio: float | None = None
+    """As `ratio`, the imports of both left out."""
     chain_test: float | None = None
     peer_test: float | None = None
 
@@ -63,27 +65,38 @@ def compute_reaches(results: Sequence[Result], metric: str = METRIC, data: str =
         if not runs:
             continue
         target = median(result["validation"][metric] for result in runs)
-        own = [find_seconds(result["curve"], metric, min(target, _best(result, metric))) for result in runs]
         others = [
-            median(result["seconds"]["total"] for result in group if not result.get("error"))
+            [result for result in group if not result.get("error")]
             for name, group in groups.items()
             if peer == "lora-each" and name.startswith("lora-each.") and name != run
         ]
-        seconds = median(value for value in own if value is not None) + sum(others)
+        seconds, bare = (_find_peer_seconds(runs, others, metric, target, imports) for imports in (True, False))
         for chain in CHAINS:
             chains = [result for result in groups.get(chain, []) if not result.get("error")]
             if chains:
                 found = [find_seconds(result["curve"], metric, target) for result in chains]
+                imports = median(result["seconds"]["imports"] for result in chains)
+                middle = median(value for value in found if value is not None) if all(found) else None
                 reaches.append(
                     Reach(
                         chain, peer, target, seconds,
-                        median(value for value in found if value is not None) if all(found) else None,
-                        bar, sum(value is not None for value in found), len(found),
+                        middle, bar, sum(value is not None for value in found), len(found),
+                        None if middle is None else (middle - imports) / bare,
                         median(result["test"][metric] for result in chains),
                         median(result["test"][metric] for result in runs),
                     )
                 )  # fmt: skip
     return reaches
+
+
+def _find_peer_seconds(runs, others, metric: str, target: float, imports: bool) -> float:
+    """Until a peer's own curve gets to the target, after its runs of other tasks; with its imports or without."""
+
+    def skip(result: Result) -> float:
+        return 0.0 if imports else result["seconds"]["imports"]
+
+    own = [find_seconds(result["curve"], metric, min(target, _best(result, metric))) - skip(result) for result in runs]
+    return median(own) + sum(median(result["seconds"]["total"] - skip(result) for result in group) for group in others)
 
 
 def _best(result: Result, metric: str) -> float:
@@ -101,7 +114,8 @@ def format_reaches(reaches: Sequence[Reach]) -> str:
     for reach in reaches:
         got = (
             f"{reach.chain_seconds:.1f} s, {format_ratio(reach.ratio)} of its time"
-            if reach.chain_seconds is not None and reach.ratio
+            f" ({format_ratio(reach.bare_ratio)} without imports)"
+            if reach.chain_seconds is not None and reach.ratio and reach.bare_ratio
             else f"not reached ({reach.reached} of {reach.seeds} seeds)"
         )
         verdict = "passed" if reach.passed else "missed"

@@ -43,7 +43,7 @@ class Summary:
     test: Mapping[str, Spread] = field(default_factory=dict)
     validation: Mapping[str, Spread] = field(default_factory=dict)
     figures: Mapping[str, Spread] = field(default_factory=dict)
-    """total, work (without imports), features, training, epoch (seconds); memory, kept, written (MB); trainable."""
+    """total, work (without imports), cpu, features, training, epoch (seconds); memory, kept, written (MB); trainable."""
     curves: tuple[tuple[dict[str, Any], ...], ...] = ()
     """Of each seed, its validation figures against seconds."""
     extrapolated: bool = False
@@ -82,7 +82,7 @@ def _join(results: Sequence[Result]) -> Result:
 
     joined: Result = {
         "job": {**results[0]["job"], "contender": results[0]["job"]["contender"].partition(".")[0]},
-        "seconds": {key: add("seconds", key) for key in ("imports", "features", "training", "total")},
+        "seconds": {key: add("seconds", key) for key in ("imports", "features", "training", "cpu", "total")},
         "memory_mb": max(result["memory_mb"] for result in results),
         "trainable": add("trainable"),
         "disk_mb": {key: add("disk_mb", key) for key in ("kept", "written")},
@@ -146,6 +146,8 @@ def _list_figures(result: Result) -> Flat:
         "written": disk["written"],
         "trainable": float(result["trainable"]),
     }
+    if seconds.get("cpu") and not result.get("extrapolated"):
+        figures["cpu"] = seconds["cpu"]
     if seconds.get("epochs"):
         figures["epoch"] = median(seconds["epochs"])
     elif "seconds_per_epoch" in (result.get("extrapolated") or {}):

@@ -5,11 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+# What every run loads in the end: loaded here, it counts among the imports, as it does for the peers.
+from transformers import PreTrainedModel  # noqa: F401
+
 from chain_core.config import merge, resolve_config
 from chain_core.paths import get_home
 from chain_core.services.execute import execute_run
 from tests.benchmarks.jobs import Job, Result
-from tests.benchmarks.measure import describe_machine, measure_folder_mb, read_peak_mb, seconds_since_start
+from tests.benchmarks.measure import (
+    describe_machine,
+    measure_folder_mb,
+    read_cpu_seconds,
+    read_peak_mb,
+    seconds_since_start,
+)
 from tests.benchmarks.rows import DATA, read_rows, write_splits
 from tests.benchmarks.score import flatten_event, flatten_report
 
@@ -31,6 +40,7 @@ def run_chain(job: Job, work: Path) -> Result:
             "features": report["seconds"]["features"],
             "training": report["seconds"]["training"],
             "epochs": watch.epochs,
+            "cpu": read_cpu_seconds(),
             "total": seconds_since_start(),
         },
         "memory_mb": read_peak_mb(),

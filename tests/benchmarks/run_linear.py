@@ -18,7 +18,13 @@ from transformers import AutoTokenizer
 
 from chain_core.modeling.catalogue import find_folder, read_facts
 from tests.benchmarks.jobs import Job, Result
-from tests.benchmarks.measure import describe_machine, has_native_bf16, read_peak_mb, seconds_since_start
+from tests.benchmarks.measure import (
+    describe_machine,
+    has_native_bf16,
+    read_cpu_seconds,
+    read_peak_mb,
+    seconds_since_start,
+)
 from tests.benchmarks.plain import Examples, load_auto_model, pool
 from tests.benchmarks.rows import DATA, read_rows
 from tests.benchmarks.score import choose_score, score_rows
@@ -62,7 +68,7 @@ def run_linear(job: Job, work: Path) -> Result:
         "best_epoch": 1,
         "seconds": {
             "imports": imports, "features": features, "training": total - imports - features, "epochs": [],
-            "total": total,
+            "cpu": read_cpu_seconds(), "total": total,
         },
         "memory_mb": read_peak_mb(),
         "trainable": int(trainable),

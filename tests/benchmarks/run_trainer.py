@@ -25,6 +25,7 @@ from tests.benchmarks.measure import (
     describe_machine,
     has_native_bf16,
     measure_folder_mb,
+    read_cpu_seconds,
     read_peak_mb,
     seconds_since_start,
 )
@@ -81,6 +82,7 @@ def run_trainer(job: Job, work: Path) -> Result:
             result.setdefault("right", {})[split] = right
         result["best_epoch"] = keeper.best_epoch
     save_trained(model, work / "model")
+    result["seconds"]["cpu"] = read_cpu_seconds()
     total = seconds_since_start()
     result["seconds"]["total"] = total + result.get("extrapolated", {}).get("seconds_added", 0.0)
     return {

@@ -86,7 +86,9 @@ def test_reaches_hold_the_chain_to_the_bars():
     reaches = {(reach.chain, reach.peer): reach for reach in compute_reaches(results)}
     joint, each = reaches["fast", "lora-joint"], reaches["fast", "lora-each"]
     assert (joint.peer_seconds, joint.chain_seconds, joint.passed) == (300.0, 24.0, True)
+    assert joint.bare_ratio == pytest.approx(23 / 299)
     assert each.peer_seconds == 450.0
+    assert each.bare_ratio == pytest.approx(23 / 448)
     assert each.ratio == pytest.approx(24 / 450)
     assert not each.passed
     assert reaches["balanced", "lora-joint"].chain_seconds is None
