@@ -43,7 +43,7 @@ class Summary:
     test: Mapping[str, Spread] = field(default_factory=dict)
     validation: Mapping[str, Spread] = field(default_factory=dict)
     figures: Mapping[str, Spread] = field(default_factory=dict)
-    """total, work (without imports), cpu, features, training, epoch (seconds); memory, kept, written (MB); trainable."""
+    """total, work (without imports), cpu, features, training, epoch, seconds; memory, kept, written (MB); trainable"""
     curves: tuple[tuple[dict[str, Any], ...], ...] = ()
     """Of each seed, its validation figures against seconds."""
     extrapolated: bool = False
