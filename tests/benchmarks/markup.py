@@ -15,7 +15,7 @@ body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:1320px;paddin
  color:#1f2933;background:#fff}
 h1,h2,h3{line-height:1.25}h2{margin-top:3rem;border-bottom:2px solid #d5dbe1}h3{margin-top:2rem}
 .scroll{overflow-x:auto}table{border-collapse:collapse;font-size:.9em;margin:.75rem 0}
-th,td{padding:.3rem .7rem;border-bottom:1px solid #e3e8ed;text-align:left;vertical-align:top}
+th,td{padding:.3rem .6rem;border-bottom:1px solid #e3e8ed;text-align:left;vertical-align:top}
 th{border-bottom:2px solid #c6ced6;vertical-align:bottom}td.n,th.n{text-align:right}td.n{white-space:nowrap}
 small{color:#617180}.better{color:#1e7a4a;font-weight:600}.worse{color:#b3362b;font-weight:600}.note{color:#52606d;max-width:60rem}
 li.better,li.worse{font-weight:400}td:first-child{min-width:11rem}
@@ -31,7 +31,7 @@ def format_spread(spread: Spread | None, form: str, best: float | None = None) -
         middle = f"<b class=top>{middle}</b>"
     if len(spread.values) < 2 or form.format(spread.low) == form.format(spread.high):
         return middle
-    return f"{middle} <small>[{form.format(spread.low)} – {form.format(spread.high)}]</small>"
+    return f"{middle}<br><small>[{form.format(spread.low)} – {form.format(spread.high)}]</small>"
 
 
 def mark(text: str, good: bool) -> str:
