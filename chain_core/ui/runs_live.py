@@ -55,6 +55,8 @@ def show_progress(run: Run) -> None:
     if phase == "training" and progress.get("epochs"):
         epoch = min(int(progress.get("epoch") or 0) + 1, progress["epochs"])
         parts.append(t("runs.epoch_of", epoch=epoch, epochs=progress["epochs"]))
+    if phase == "training" and progress.get("stage"):
+        parts.append(t("runs.in_stage", name=escape_markdown(str(progress["stage"]))))
     left = compute_time_left(progress)
     if left is not None:
         parts.append(t("runs.time_left", time=format_duration(left)))
@@ -71,6 +73,7 @@ def show_curves(run: Run) -> None:
     if not heads:
         return
     epochs = get_store().read_events(run.id, kinds=("epoch",))
+    stages = get_store().read_events(run.id, kinds=("stage",))
     names = [escape_markdown(head) for head in heads]
     many = len(heads) > MOST_COLUMNS
     places: Sequence[DeltaGenerator] = st.tabs(names) if many else st.columns(len(heads))
@@ -79,8 +82,8 @@ def show_curves(run: Run) -> None:
             if not many:
                 st.markdown(f"**{name}**")
             splits = {"train": t("runs.train"), "validation": t("runs.validation")}
-            _show_losses(build_loss_frame(curves, head, splits))
-            _show_figures(build_validation_frame(epochs, head, _name_column))
+            _show_losses(build_loss_frame(curves, head, splits, stages))
+            _show_figures(build_validation_frame(epochs, head, _name_column, stages))
 
 
 def _show_losses(frame: pd.DataFrame) -> None:
@@ -93,8 +96,8 @@ def _show_figures(frame: pd.DataFrame) -> None:
     if frame.empty:
         st.caption(t("runs.no_epoch_yet"))
         return
-    figures = frame.rename(columns={"epoch": t("runs.epoch")})
-    for column in figures.columns[1:]:
+    figures = frame.rename(columns={"epoch": t("runs.epoch"), "stage": t("runs.stage")})
+    for column in figures.columns[2 if "stage" in frame else 1 :]:
         figures[column] = figures[column].map(format_figure)
     st.dataframe(figures, hide_index=True, height=min(38 + 35 * len(figures), 215))
 

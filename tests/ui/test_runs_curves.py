@@ -54,6 +54,38 @@ def test_the_charts_description_holds_no_data() -> None:
     assert "data" not in chart
 
 
+STAGES = [{"stage": 1, "name": "warm", "epoch": 0}, {"stage": 2, "name": "<b>top</b>", "epoch": 3}]
+
+
+def test_each_of_several_stages_is_marked_where_it_begins() -> None:
+    frame = build_loss_frame(CURVES, "intent", {"train": "train"}, STAGES)
+    marks = frame[frame["stage"].notna()]
+    assert list(zip(marks["epoch"], marks["stage"], strict=True)) == [(0.0, "warm"), (3.0, "<b>top</b>")]
+    assert marks["loss"].isna().all()
+    assert frame["loss"].notna().sum() == 4
+    assert build_loss_frame(CURVES, "intent", {"train": "train"}, STAGES[:1])["stage"].isna().all()
+    assert build_loss_frame({}, "intent", {"train": "train"}, STAGES).empty
+
+
+def test_the_chart_marks_stages_and_keeps_them_out_of_the_lines() -> None:
+    titles = {name: name for name in ("epoch", "loss", "depth", "split")}
+    layers = build_loss_chart("train", "validation", titles)["layer"]
+    marks = [layer for layer in layers if layer["mark"]["type"] in ("rule", "text")]
+    assert all(layer["transform"] == [{"filter": "isValid(datum.stage)"}] for layer in marks)
+    lines = next(layer for layer in layers if layer["mark"]["type"] == "line")
+    assert lines["transform"] == [{"filter": "isValid(datum.loss)"}]
+    assert not any("color" in layer["encoding"] for layer in marks)
+
+
+def test_validation_figures_name_the_stage_and_skip_epochs_of_other_heads() -> None:
+    events = [
+        {"epoch": 1, "stage": 1, "validation": {"masked_lm@3": {"loss": 1.0}}},
+        {"epoch": 4, "stage": 2, "validation": {"intent@3": {"accuracy": 0.5}}},
+    ]
+    frame = build_validation_frame(events, "intent", name, STAGES)
+    assert frame.to_dict("records") == [{"epoch": "4", "stage": "<b>top</b>", "accuracy 3": 0.5}]
+
+
 def test_validation_figures_latest_first_with_the_loss_last() -> None:
     events = [
         {
