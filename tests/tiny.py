@@ -30,6 +30,15 @@ def save_tiny_backbone(folder: Path, family: str = "bert", *, layers: int = 4, w
     return folder
 
 
+def add_mask_token(folder: Path) -> Path:
+    """Gives a tiny backbone's tokenizer a mask, in the place of a piece that no word needs; the weights stay."""
+    path = folder / "tokenizer.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["model"]["vocab"]["[MASK]"] = content["model"]["vocab"].pop("##q")
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return folder
+
+
 def save_tiny_vit(folder: Path) -> Path:
     """A random vision transformer over 3 x 2 patches and a class token; it has no tokenizer."""
     from transformers import ViTConfig, ViTModel

@@ -14,7 +14,7 @@ from chain_core.data.answers import count_unfound, encode_answers
 from chain_core.data.cells import Note, build_note, is_list, split_lists, to_lists
 from chain_core.data.infer import infer_columns, suggest_config
 from chain_core.data.labels import find_separator, read_gold, read_tags
-from chain_core.data.task import KINDS, ROLES, Column, Task
+from chain_core.data.task import KINDS, ROLES, SENTENCE_LABELS, Column, Task
 from chain_core.data.text import check_lengths, get_column, read_texts
 from chain_core.errors import DataError
 
@@ -22,6 +22,7 @@ __all__ = [
     "KINDS",
     "MAX_CLASSES",
     "ROLES",
+    "SENTENCE_LABELS",
     "Column",
     "Task",
     "build_tasks",

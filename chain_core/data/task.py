@@ -11,6 +11,10 @@ KINDS = {"label": "classification", "labels": "multilabel", "score": "regression
 """Role of a column -> kind of the head that predicts it."""
 
 
+SENTENCE_LABELS = ("other", "next")
+"""What next-sentence prediction tells apart."""
+
+
 @dataclass(frozen=True)
 class Column:
     """One column: its role of ROLES, and its type: text, number, boolean, list or empty."""

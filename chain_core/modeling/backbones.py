@@ -134,6 +134,16 @@ def load_backbone(facts: BackboneFacts, *, trained: bool = False) -> nn.Module:
         raise BackboneError("backbone_unreadable", folder=str(facts.folder), reason=reason) from None
 
 
+def load_input_embeddings(facts: BackboneFacts) -> Tensor:
+    """(V, H) float32: the vectors of the vocabulary that the backbone begins with."""
+    return get_input_embeddings(load_backbone(facts)).detach().clone()
+
+
+def get_input_embeddings(model: nn.Module) -> nn.Parameter:
+    """A model's own parameter of them, (V, H)."""
+    return model.get_input_embeddings().weight  # type: ignore[operator]
+
+
 def build_lower(model: nn.Module, facts: BackboneFacts, stop: int) -> Backbone:
     """The frozen half below (and including) layer `stop`. Takes the model over."""
     lower = Backbone(model, 0, stop, facts.num_layers).eval()

@@ -88,7 +88,7 @@ def build_batch(
     if pooled:
         vectors = {layer: _take(states, rows)[:, None] for layer, states in (hidden or {}).items()}
         return Batch(rows, torch.ones(len(rows), 1, dtype=torch.bool), hidden=vectors, labels=chosen)
-    index, mask = _spread(encoded.offsets, rows)
+    index, mask = spread(encoded.offsets, rows)
     batch: dict[str, Any] = {
         "hidden": {layer: _take(states, index) for layer, states in (hidden or {}).items()},
         "input_ids": _ids(encoded.input_ids, index, mask) if not hidden else None,
@@ -107,7 +107,7 @@ def build_batch(
     if spans:
         batch["spans"] = {name: torch.from_numpy(part[rows].astype(np.int64)) for name, part in spans.items()}
     if len(encoded.word_starts):
-        word_index, word_mask = _spread(encoded.word_offsets, rows)
+        word_index, word_mask = spread(encoded.word_offsets, rows)
         starts = encoded.word_starts[np.minimum(word_index, len(encoded.word_starts) - 1)]
         word_mask &= starts >= 0
         batch["word_starts"] = torch.from_numpy(np.where(word_mask, starts, 0).astype(np.int64))
@@ -115,7 +115,7 @@ def build_batch(
     return Batch(rows, torch.from_numpy(mask), labels=chosen, **batch)
 
 
-def _spread(offsets: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def spread(offsets: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Flat positions of the rows' items, padded: (B, T) int64 and (B, T) bool."""
     starts, lengths = offsets[rows], offsets[rows + 1] - offsets[rows]
     steps = np.arange(max(int(lengths.max(initial=0)), 1))
@@ -139,7 +139,7 @@ def _gather_labels(labels: Mapping[str, np.ndarray | tuple[np.ndarray, np.ndarra
     for task, values in labels.items():
         if isinstance(values, tuple):
             flat, offsets = values
-            index, mask = _spread(offsets, rows)
+            index, mask = spread(offsets, rows)
             tags = flat[np.minimum(index, max(len(flat) - 1, 0))] if len(flat) else np.full(index.shape, -1)
             chosen[task] = torch.from_numpy(np.where(mask, tags, -1).astype(np.int64))
         else:

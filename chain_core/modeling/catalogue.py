@@ -196,6 +196,27 @@ def compute_tokenizer_key(folder: Path) -> str:
     return digest.hexdigest()
 
 
+MASKS = ("[MASK]", "<mask>")
+"""What families call the token that hides another."""
+
+
+def find_mask_token(folder: Path, tokenizer: Any) -> int | None:
+    """The number of the token that stands for a hidden one; None where a backbone has none, as decoders do."""
+    names: list[str] = []
+    for file in ("tokenizer_config.json", "special_tokens_map.json"):
+        if (folder / file).is_file():
+            given = _read_json(folder / file).get("mask_token")
+            names.append(str(given.get("content")) if isinstance(given, dict) else str(given))
+    numbers = (tokenizer.token_to_id(name) for name in (*names, *MASKS))
+    return next((number for number in numbers if number is not None), None)
+
+
+def find_special_tokens(tokenizer: Any) -> np.ndarray:
+    """Numbers of the tokens that are no part of a text: those that are called special, and what frames every text."""
+    named = [number for number, token in tokenizer.get_added_tokens_decoder().items() if token.special]
+    return np.unique([*named, *tokenizer.encode("").ids, *tokenizer.encode("", "").ids]).astype(np.int64)
+
+
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from chain_core.config import HeadConfig
+from chain_core.modeling.reads import TOKEN_KINDS
 
 
-def count_head(width: int, classes: int, head: HeadConfig, *, positions: bool, pair: bool = False) -> int:
-    """Parameters of one head at one depth. K: `classes`; `pair`: each text of a pair is pooled by itself."""
+def count_head(
+    width: int, classes: int, head: HeadConfig, *, positions: bool, pair: bool = False, hidden_size: int = 0
+) -> int:
+    """Parameters of one head at one depth. K: `classes`; `pair`: each text of a pair is pooled by itself.
+
+    Heads that predict tokens: K is the vocabulary, whose embeddings of `hidden_size` features are the backbone's.
+    """
     norm = 2 * width
+    if head.kind in TOKEN_KINDS:
+        return norm + width * hidden_size + 3 * hidden_size + classes
     if head.kind == "tagging":
         chained = classes * classes + 2 * classes if head.crf else 0
         return norm + width * classes + classes + chained

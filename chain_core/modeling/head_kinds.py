@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from chain_core.config import HeadConfig
 from chain_core.data.schema import Task
-from chain_core.modeling import pooled_heads, relation_head, span_head, tagging_head
+from chain_core.modeling import language_heads, pooled_heads, relation_head, span_head, tagging_head
 from chain_core.modeling.heads import HEADS, Head, Place
 
-__all__ = ["HEADS", "build_head", "pooled_heads", "relation_head", "span_head", "tagging_head"]
+__all__ = ["HEADS", "build_head", "language_heads", "pooled_heads", "relation_head", "span_head", "tagging_head"]
 
 
 def build_head(task: Task, config: HeadConfig, place: Place) -> Head:

@@ -15,13 +15,15 @@ from chain_core.modeling.backbones import (
     build_upper,
     count_tuned,
     find_layers,
+    get_input_embeddings,
     load_backbone,
+    load_input_embeddings,
 )
 from chain_core.modeling.batch import Batch
 from chain_core.modeling.catalogue import BackboneFacts
 from chain_core.modeling.chain import Chain
 from chain_core.modeling.pretrained import PretrainedLayer, load_layers
-from chain_core.modeling.reads import find_copied_layers, find_layers_read
+from chain_core.modeling.reads import TOKEN_KINDS, find_copied_layers, find_layers_read
 from chain_core.modeling.tuning import copy_pretrained
 
 
@@ -45,7 +47,8 @@ class ChainModel(nn.Module):
         sources, frozen = _find_sources(config, facts, self.upper, self.base)
         self.borrowed = nn.ModuleList(frozen)
         """Frozen layers that links are tied to: they come from the backbone again, and no bundle keeps them."""
-        self.chain = Chain(config, tasks, facts, sources=sources)
+        embeddings = _find_embeddings(tasks, facts, self.upper, self.base)
+        self.chain = Chain(config, tasks, facts, sources=sources, embeddings=embeddings)
         self.log_variances: nn.ParameterDict | None = None
         """s = log(sigma^2) of each head at each depth, where the losses' weights are learned."""
         if config.train.loss_weights == "uncertainty":
@@ -117,6 +120,13 @@ def _find_sources(
             layer = layers[numbers[position] - base - 1]
             sources[position] = PretrainedLayer(upper.model, layer, causal=facts.causal)
     return sources, [loaded[number] for number in sorted({numbers[position] for position in tied - tuned})]
+
+
+def _find_embeddings(tasks: Sequence[Task], facts: BackboneFacts, upper: Backbone | None, base: int) -> Tensor | None:
+    """(V, H) for heads that predict tokens: the model's own parameter where it has them, else their values."""
+    if not any(task.kind in TOKEN_KINDS for task in tasks):
+        return None
+    return get_input_embeddings(upper.model) if upper is not None and not base else load_input_embeddings(facts)
 
 
 def load_lower(facts: BackboneFacts, base: int) -> Backbone:

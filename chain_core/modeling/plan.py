@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 from chain_core.config import Config
 from chain_core.data.encode import LEXICAL_BUCKETS
+from chain_core.data.schema import SENTENCE_LABELS
 from chain_core.modeling.catalogue import BackboneFacts
 from chain_core.modeling.counts import count_head
 from chain_core.modeling.link_counts import count_links
-from chain_core.modeling.reads import choose_taps, find_layers_read, needs_positions, pools_pair
+from chain_core.modeling.reads import TOKEN_KINDS, choose_taps, find_layers_read, needs_positions, pools_pair
 from chain_core.modeling.shapes import BackboneShapes
 from chain_core.modeling.sizes import LEXICAL_WIDTH
 
@@ -148,10 +149,18 @@ def _plan_chain(
         kind = config.get_link(position).kind
         parts.append(Part("link", kind, position, count.parameters, count.trainable, width))
     for name in config.heads or {}:
-        given = classes.get(name, 1)
+        given = count_classes(config, facts, name, classes)
         for position, number in _count_outputs(config, facts, name, given, positions):
             parts.append(Part("head", name, position, number, number, given))
     return parts
+
+
+def count_classes(config: Config, facts: BackboneFacts, name: str, classes: Mapping[str, int]) -> int:
+    """K of a head: of its labels, or for a head that learns the texts themselves of what it chooses from."""
+    kind = (config.heads or {})[name].kind
+    if kind in TOKEN_KINDS:
+        return facts.vocab_size
+    return len(SENTENCE_LABELS) if kind == "next_sentence" else classes.get(name, 1)
 
 
 def _count_outputs(
@@ -164,7 +173,8 @@ def _count_outputs(
     for index, position in enumerate(config.get_outputs(name)):
         read = depths if joined else (position,)
         size = hidden_size if read == (0,) else width
-        number = count_head(size, classes, head, positions=positions, pair=pools_pair(config, name))
+        pair = pools_pair(config, name)
+        number = count_head(size, classes, head, positions=positions, pair=pair, hidden_size=hidden_size)
         if 0 in read and size != hidden_size:
             number += 2 * hidden_size + hidden_size * width + width  # the bridge: norm, product
         if head.mixture and len(read) > 1:

@@ -10,6 +10,8 @@ from chain_core.errors import ConfigError
 
 POOLED_KINDS = ("classification", "multilabel", "regression", "next_sentence")
 """Kinds of heads over one vector a row, or over two where there is a pair."""
+TOKEN_KINDS = ("masked_lm", "causal_lm")
+"""Kinds of heads that predict tokens, through the backbone's input embeddings."""
 KINDS_OVER_POSITIONS = ("attention", "conv", "backbone")
 """Kinds of links that mix positions; the others work on pooled vectors as well."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import count
+from itertools import chain, count
 from typing import Any
 
 import pyarrow as pa
@@ -57,9 +57,14 @@ def add_language_heads(config: Config) -> Config:
     heads = dict(config.heads or {})
     for kind in dict.fromkeys(stage.objective for stage in config.get_stages()):
         if kind != "tasks" and not any(head.kind == kind for head in heads.values()):
-            name = next(name for name in (kind, *(f"{kind}-{number}" for number in count(2))) if name not in heads)
-            heads[name] = HeadConfig(kind=kind)
+            heads[_find_free(kind, heads)] = HeadConfig(kind=kind)
     return config if heads == (config.heads or {}) else config.model_copy(update={"heads": heads})
+
+
+def _find_free(name: str, taken: Mapping[str, Any]) -> str:
+    """The name, or where it is taken `name-2`, `name-3`, …"""
+    others = (f"{name}-{number}" for number in count(2))
+    return next(free for free in chain((name,), others) if free not in taken)
 
 
 def _add_heads(heads: Mapping[str, Any], data: str, table: pa.Table) -> dict[str, Any]:

@@ -32,7 +32,7 @@ from chain_core.reports.predictions import HeadInfo, Predictions, build_predicti
 from chain_core.services.prepare import prepare_run
 from chain_core.storage.disk import is_full
 from chain_core.storage.entries import make_room
-from chain_core.training.assemble import Emit, Material, Stopped, build_feed
+from chain_core.training.assemble import Emit, Material, Stopped, build_feed, build_stage_feeds
 from chain_core.training.evaluate import Answers, compute_answers
 from chain_core.training.feed import Feed
 from chain_core.training.loop import Outcome, StageOutcome, train
@@ -88,17 +88,18 @@ def _execute(config: Config, out: Path, folder: Path, tell: Emit, should_stop: C
     model = build_model(config, material.tasks, material.facts)
     before = time.perf_counter()
     feed = build_feed(material, model, device, dtype, tell, should_stop)
+    feeds = build_stage_feeds(material, model, feed, device, dtype, tell, should_stop)
     seconds = {"features": time.perf_counter() - before}
 
     tell({"kind": "phase", "phase": "training"})
-    outcome = _drive(train(model, feed, material.tasks, config, device, dtype, should_stop), tell)
+    outcome = _drive(train(model, feed, material.tasks, config, device, dtype, should_stop, feeds=feeds), tell)
     seconds["training"] = outcome.seconds
 
     tell({"kind": "phase", "phase": "evaluating"})
     predictions = {
         split: _predict(material, feed, model, split, device, dtype)
         for split in ("validation", "test")
-        if len(feed.splits[split])
+        if len(feed.splits[split]) and model.chain.answering_heads
     }
     tell({"kind": "phase", "phase": "saving"})
     for split, part in predictions.items():

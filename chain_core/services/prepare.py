@@ -15,16 +15,18 @@ import pyarrow as pa
 
 from chain_core.config import SELF_SUPERVISED, Config, DataConfig, HeadConfig, SetConfig
 from chain_core.data.rows import RowSet
-from chain_core.data.schema import Task, build_tasks
+from chain_core.data.schema import SENTENCE_LABELS, Task, build_tasks
 from chain_core.data.splits import SPLITS, split_rows
 from chain_core.data.store import open_rows
-from chain_core.data.text import read_texts
+from chain_core.data.text import Texts, read_texts
+from chain_core.data.unlabelled import read_unlabelled
 from chain_core.modeling.catalogue import BackboneFacts, read_facts
 from chain_core.modeling.density import describe_spending, fill_densities
 from chain_core.modeling.shapes import read_shapes
 from chain_core.services.augmentation import augment_set, fix_augment_paths
 from chain_core.services.complete import complete_config
 from chain_core.training.assemble import Material
+from chain_core.training.language import check_objectives
 
 
 def prepare_run(config: Config, folder: Path) -> Material:
@@ -32,14 +34,25 @@ def prepare_run(config: Config, folder: Path) -> Material:
     config, tables, notes = open_tables(config, folder)
     facts = read_facts(config.backbone.name)
     config, spent = _spend_budget(config, facts)
+    check_objectives(config, facts)
     config = _fix_paths(config, folder)
+    unlabelled = read_stages(config, folder)
     sets = []
     for part in read_sets(config, tables):
         spent += [note for task in part.tasks for note in task.notes]
         part, told = augment_set(part, config, facts)
         sets.append(part)
         spent += told
-    return Material(config, tuple(sets), list_tasks(config, sets), facts, (*notes, *spent))
+    return Material(config, tuple(sets), list_tasks(config, sets), facts, (*notes, *spent), unlabelled)
+
+
+def read_stages(config: Config, folder: Path) -> dict[int, Texts]:
+    """Number of each stage that brings rows of its own -> its texts."""
+    return {
+        number: read_unlabelled(stage.data, folder, config.input)
+        for number, stage in enumerate(config.get_stages(), start=1)
+        if stage.data is not None
+    }
 
 
 def open_tables(config: Config, folder: Path) -> tuple[Config, dict[str, pa.Table], list[dict[str, Any]]]:
@@ -64,7 +77,12 @@ def list_tasks(config: Config, sets: Sequence[RowSet]) -> tuple[Task, ...]:
     """What the heads predict, in their order; a head that learns the texts themselves has neither column nor labels."""
     assert config.heads is not None
     known = {task.name: task for part in sets for task in part.tasks}
-    return tuple(known.get(name, Task(name, head.kind, "")) for name, head in config.heads.items())
+    return tuple(known.get(name, build_language_task(name, head)) for name, head in config.heads.items())
+
+
+def build_language_task(name: str, head: HeadConfig) -> Task:
+    """What a head without a column predicts."""
+    return Task(name, head.kind, "", SENTENCE_LABELS if head.kind == "next_sentence" else ())
 
 
 def list_heads(config: Config, data: str) -> dict[str, HeadConfig]:
@@ -97,8 +115,12 @@ def _spend_budget(config: Config, facts: BackboneFacts) -> tuple[Config, list[di
 def _fix_paths(config: Config, folder: Path) -> Config:
     """Paths made absolute, since the run's folder is not the one that they are relative to."""
     also = {name: part.model_copy(update={"data": _fix_data(part.data, folder)}) for name, part in config.also.items()}
-    augment = fix_augment_paths(config.augment, folder)
-    return config.model_copy(update={"data": _fix_data(config.data, folder), "also": also, "augment": augment})
+    stages = config.stages and tuple(
+        stage.model_copy(update={"data": fix_path(stage.data, folder)}) if stage.data else stage
+        for stage in config.stages
+    )
+    fixed = {"data": _fix_data(config.data, folder), "also": also, "stages": stages}
+    return config.model_copy(update={**fixed, "augment": fix_augment_paths(config.augment, folder)})
 
 
 def _fix_data(data: DataConfig, folder: Path) -> DataConfig:

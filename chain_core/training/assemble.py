@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 
-from chain_core.config import Config
+from chain_core.config import Config, InputConfig
 from chain_core.data.cells import build_note
 from chain_core.data.encode import Encoded, join_encoded
 from chain_core.data.encoded_files import load_encoded
@@ -25,6 +25,7 @@ from chain_core.modeling.reads import needs_places, needs_positions
 from chain_core.paths import get_folder
 from chain_core.storage.entries import load_limit
 from chain_core.training.feed import Feed, Labels, encode_all_labels
+from chain_core.training.language import Reader, build_causal_labels, build_language_feeds
 
 Emit = Callable[[dict[str, Any]], None]
 EVERY_SECONDS = 0.2
@@ -46,6 +47,8 @@ class Material:
     tasks: tuple[Task, ...]
     facts: BackboneFacts
     notes: tuple[dict[str, Any], ...]
+    unlabelled: Mapping[int, Texts] = field(default_factory=dict)
+    """Number of each stage that brings rows of its own -> its texts."""
 
     @property
     def texts(self) -> tuple[Texts, ...]:
@@ -68,12 +71,35 @@ def build_feed(
     parts = _encode(material, tell, progress)
     encoded = join_encoded(parts)
     pooled = not needs_positions(config)
-    hidden = _read_hidden(material, model, encoded, device, dtype, pooled, tell, progress)
+    source = material.sets[0].source
+    hidden = _read_hidden(material, model, encoded, device, dtype, pooled, tell, progress, source)
     gold = join_gold(material.sets, material.tasks)
     labels = encode_all_labels(gold, [task for task in material.tasks if task.name in gold])
-    labels = drop_cut_labels(labels, parts, material.sets, tell)
+    labels = drop_cut_labels(labels, parts, material.sets, tell) | build_causal_labels(config, encoded)
     splits, texts = join_splits(material.sets), join_texts(material.texts)
     return Feed(encoded, hidden, pooled, gold, labels, splits, texts)
+
+
+def build_stage_feeds(
+    material: Material,
+    model: ChainModel,
+    feed: Feed,
+    device: torch.device,
+    dtype: torch.dtype,
+    tell: Emit,
+    should_stop: Callable[[], bool],
+) -> dict[int, Feed]:
+    """Number of each stage that learns the texts themselves -> its rows; as `build_feed`."""
+    config, progress = material.config, _watch(tell, should_stop)
+
+    def encode(texts: Texts, source: str) -> Encoded:
+        return _encode_texts(material, texts, source, config.input, progress)
+
+    def read(encoded: Encoded, source: str) -> Mapping[int, np.ndarray]:
+        return _read_hidden(material, model, encoded, device, dtype, feed.pooled, tell, progress, source)
+
+    reader = Reader(config, material.facts, model, device, dtype, feed.pooled, encode, read)
+    return build_language_feeds(reader, feed, material.texts, material.unlabelled)
 
 
 def drop_cut_labels(
@@ -100,7 +126,7 @@ def drop_cut_labels(
 
 def _encode(material: Material, tell: Emit, progress: Callable[[int, int], None]) -> list[Encoded]:
     """The sets' rows, each set encoded, and kept on disk, by itself."""
-    parts = [_encode_set(material, part, progress) for part in material.sets]
+    parts = [_encode_texts(material, part.texts, part.source, part.columns, progress) for part in material.sets]
     for part, columns in zip(parts, (part.columns for part in material.sets), strict=True):
         if part.truncated:
             params = {"rows": part.truncated, "max_length": columns.max_length or material.facts.max_length}
@@ -108,21 +134,23 @@ def _encode(material: Material, tell: Emit, progress: Callable[[int, int], None]
     return parts
 
 
-def _encode_set(material: Material, part: RowSet, progress: Callable[[int, int], None]) -> Encoded:
+def _encode_texts(
+    material: Material, texts: Texts, source: str, columns: InputConfig, progress: Callable[[int, int], None]
+) -> Encoded:
     facts = material.facts
     return load_encoded(
-        part.texts,
+        texts,
         compute_tokenizer_key(facts.folder),
         lambda: load_tokenizer(facts.folder),
-        part.columns.max_length or facts.max_length,
+        columns.max_length or facts.max_length,
         lexical=material.config.uses_lexical,
         places=needs_places(material.config),
-        meta={"backbone": facts.name, "data": part.source},
+        meta={"backbone": facts.name, "data": source},
         progress=progress,
     )
 
 
-def _read_hidden(material, model, encoded, device, dtype, pooled, tell, progress) -> dict[int, np.ndarray]:
+def _read_hidden(material, model, encoded, device, dtype, pooled, tell, progress, source) -> dict[int, np.ndarray]:
     """Layer -> states of the frozen half, as the model needs them."""
     facts = material.facts
     hidden = compute_features(
@@ -133,7 +161,7 @@ def _read_hidden(material, model, encoded, device, dtype, pooled, tell, progress
         device=device,
         dtype=dtype,
         pooled=pooled,
-        meta={"backbone": facts.name, "data": material.sets[0].source, "precision": str(dtype).removeprefix("torch.")},
+        meta={"backbone": facts.name, "data": source, "precision": str(dtype).removeprefix("torch.")},
         progress=progress,
     )
     needed, limit = sum(states.nbytes for states in hidden.values()), load_limit()

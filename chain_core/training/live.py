@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -36,20 +36,25 @@ class LiveFeed(Feed):
         batch = build_batch(self.encoded, rows, labels=self.labels if labelled else None, spans=self.spans)
         if self.lower is None:
             return batch
-        there = batch.to(self.device)
-        with torch.inference_mode(), autocast(self.device, self.dtype):
-            states = self.lower(there.mask, there.input_ids, there.token_type_ids)
-        # The cache keeps float16: so does this, and both give the same predictions.
-        if self.pooled:
-            hidden = {
-                layer: compute_pooled(states[layer], there.mask, causal=self.lower.causal)[:, None]
-                for layer in self.layers
-            }
-            there = replace(there, mask=torch.ones(len(rows), 1, dtype=torch.bool, device=self.device))
-        else:
-            hidden = {layer: states[layer] for layer in self.layers}
-        halves = {layer: state.half() for layer, state in hidden.items()}
-        return replace(there, hidden=halves, input_ids=None, token_type_ids=None)
+        return read_states(self.lower, batch, self.layers, self.device, self.dtype, pooled=self.pooled)
+
+
+@torch.no_grad()
+def read_states(
+    lower: Backbone, batch: Batch, layers: Sequence[int], device: torch.device, dtype: torch.dtype, *, pooled: bool
+) -> Batch:
+    """The batch with the frozen half's states of these layers in place of its token ids, on the device."""
+    there = batch.to(device)
+    with autocast(device, dtype):
+        states = lower(there.mask, there.input_ids, there.token_type_ids)
+    # The cache keeps float16: so does this, and both give the same predictions.
+    if pooled:
+        hidden = {layer: compute_pooled(states[layer], there.mask, causal=lower.causal)[:, None] for layer in layers}
+        there = replace(there, mask=torch.ones(len(batch.rows), 1, dtype=torch.bool, device=device))
+    else:
+        hidden = {layer: states[layer] for layer in layers}
+    halves = {layer: state.half() for layer, state in hidden.items()}
+    return replace(there, hidden=halves, input_ids=None, token_type_ids=None)
 
 
 @dataclass(frozen=True)
@@ -88,7 +93,7 @@ def build_live_feed(bundle: Bundle, texts: Texts, gold: Mapping[str, pa.Array] |
         hidden={},
         pooled=not needs_positions(config),
         gold=gold or {},
-        labels=encode_all_labels(gold, bundle.tasks) if gold else {},
+        labels=encode_all_labels(gold, [task for task in bundle.tasks if task.name in gold]) if gold else {},
         splits={"test": np.arange(encoded.rows)},
         texts=texts,
         lower=bundle.lower,

@@ -144,7 +144,7 @@ def _train_stage(stage: Stage, course: _Course) -> Events:
     optimiser = build_optimiser(model, settings)
     schedule = build_schedule(optimiser, settings, stage.steps)
     lengths = np.ones(stage.feed.encoded.rows, np.int64) if stage.feed.pooled else stage.feed.encoded.lengths
-    groups = group_rows({name: stage.feed.labels[name] for name in sorted(stage.heads)}, stage.rows, settings)
+    groups = group_rows(stage.labels, stage.rows, settings)
     steps, epochs, first_step, first_epoch = course.steps, course.epochs, course.step, course.epoch
     every = max(1, steps // STEP_EVENTS)
     best = _Best(model, keep=first_epoch > 0)

@@ -11,7 +11,7 @@ import numpy as np
 from chain_core.config import SELF_SUPERVISED, Config, StageConfig, TrainConfig
 from chain_core.errors import ConfigError, DataError
 from chain_core.modeling.model import ChainModel
-from chain_core.training.feed import Feed, choose_labelled
+from chain_core.training.feed import Feed, Labels, choose_labelled
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,11 @@ class Stage:
     feed: Feed
     rows: np.ndarray
     """Row numbers of `feed` that train."""
+
+    @property
+    def labels(self) -> dict[str, Labels]:
+        """Those of its heads that are known before a batch is built."""
+        return {name: self.feed.labels[name] for name in sorted(self.heads) if name in self.feed.labels}
 
     @property
     def settings(self) -> TrainConfig:

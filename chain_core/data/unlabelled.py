@@ -1,0 +1,112 @@
+"""Rows without labels, for the stages that learn the texts themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from chain_core.config import DataConfig, InputConfig
+from chain_core.data.encodings import detect_encoding
+from chain_core.data.store import open_rows
+from chain_core.data.text import Texts, read_texts
+from chain_core.errors import DataError
+
+HELD_OUT = 0.1
+MOST_HELD_OUT = 2000
+"""Rows that judge a stage; more would only take time."""
+
+
+def read_unlabelled(source: str, folder: Path, columns: InputConfig) -> Texts:
+    """The texts of a source: a `.txt` file, one text a line, or any table with the same input columns.
+
+    A table need not have the pair's second column. Raises DataError where it lacks the first, or has no text at all.
+    """
+    path = (folder / source).expanduser()
+    if path.suffix.lower() == ".txt":
+        texts = Texts("text", pa.array(_read_lines(path), pa.string()))
+    else:
+        _, table = open_rows(DataConfig(train=source), folder)
+        if columns.pair not in table.column_names:
+            columns = columns.model_copy(update={"pair": None})
+        texts = read_texts(table, columns)
+    if len(texts) < 2:
+        raise DataError("too_few_rows", rows=len(texts))
+    return texts
+
+
+def _read_lines(path: Path) -> list[str]:
+    """The lines that are not blank, without white space around."""
+    if not path.is_file():
+        raise DataError("file_missing", path=str(path))
+    try:
+        text = path.read_text(encoding=detect_encoding(path, path.name))
+    except OSError as error:
+        raise DataError("file_unreadable", name=path.name, reason=error.strerror or str(error)) from None
+    return [stripped for line in text.removeprefix("\ufeff").splitlines() if (stripped := line.strip())]
+
+
+def hold_out(rows: int, seed: int) -> dict[str, np.ndarray]:
+    """Split -> row numbers: a tenth of the rows, at most MOST_HELD_OUT, judges the others."""
+    count = min(max(round(rows * HELD_OUT), 1), MOST_HELD_OUT)
+    order = np.random.default_rng(seed).permutation(rows)
+    return {"train": np.sort(order[count:]), "validation": np.sort(order[:count]), "test": np.zeros(0, np.int64)}
+
+
+@dataclass(frozen=True)
+class Sentences:
+    """Pairs of texts, half of them true."""
+
+    texts: Texts
+    follows: np.ndarray
+    """(2M,) int64: 1 where the second text belongs to the first, else 0."""
+    splits: dict[str, np.ndarray]
+
+
+def pair_sentences(parts: Sequence[Texts], splits: dict[str, np.ndarray], seed: int) -> Sentences:
+    """Each text with the one after it, and with another one; rows that are pairs with their own second text, and
+    with another row's. `splits` count over all parts. Raises DataError where there is nothing to pair.
+    """
+    random = np.random.default_rng(seed)
+    firsts, seconds = [], []
+    for part in parts:
+        first = _join_words(part)
+        firsts.append(first)
+        seconds.append(part.second if part.second is not None else pa.concat_arrays([first[1:], first[:1]]))
+    first, second = pa.concat_arrays(firsts), pa.concat_arrays(seconds)
+    filled = pc.and_(pc.greater(pc.utf8_length(first), 0), pc.greater(pc.utf8_length(second), 0))
+    usable = filled.to_numpy(zero_copy_only=False)
+    left, right, follows, chosen = [], [], [], {}
+    start, everything = 0, np.concatenate(list(splits.values()))
+    for split, rows in splits.items():
+        rows = rows[usable[rows] & _has_partner(parts, rows, everything)]
+        if len(rows) < 2:
+            chosen[split] = np.zeros(0, np.int64)
+            continue
+        others = np.roll(rows, int(random.integers(1, len(rows))))
+        left += [rows, rows]
+        right += [rows, others]
+        follows += [np.ones(len(rows), np.int64), np.zeros(len(rows), np.int64)]
+        chosen[split] = start + np.arange(2 * len(rows))
+        start += 2 * len(rows)
+    if not len(chosen["train"]) or not len(chosen["validation"]):
+        raise DataError("nothing_to_pair")
+    texts = Texts("pair", first.take(pa.array(np.concatenate(left))), second.take(pa.array(np.concatenate(right))))
+    return Sentences(texts, np.concatenate(follows), chosen)
+
+
+def _join_words(part: Texts) -> pa.Array:
+    if part.kind != "tokens":
+        return part.first
+    return pa.array([" ".join(words) for words in part.first.to_pylist()], pa.string())
+
+
+def _has_partner(parts: Sequence[Texts], rows: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Whether each of the rows has a second text: its own, or that of the row after it, where that is known."""
+    ends = np.cumsum([len(part) for part in parts])
+    paired = np.array([part.second is not None for part in parts])[np.searchsorted(ends, rows, side="right")]
+    return paired | (np.isin(rows + 1, known) & ~np.isin(rows + 1, ends))

@@ -1,0 +1,72 @@
+"""Rows without labels: where they come from, and how they are paired."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from chain_core.config import InputConfig
+from chain_core.data.text import Texts
+from chain_core.data.unlabelled import hold_out, pair_sentences, read_unlabelled
+from chain_core.errors import DataError
+from tests.tiny import write_rows
+
+
+def test_lines_of_a_text_file(tmp_path):
+    (tmp_path / "lines.txt").write_text("\ufeffturn on\n\n  the light \r\n灯\n", encoding="utf-8")
+    texts = read_unlabelled("lines.txt", tmp_path, InputConfig(tokens="tokens"))
+    assert (texts.kind, texts.first.to_pylist()) == ("text", ["turn on", "the light", "灯"])
+
+
+def test_a_table_needs_the_first_column_only(tmp_path):
+    write_rows(tmp_path / "rows.jsonl", [{"a": "one", "label": 1}, {"a": "two", "label": 2}])
+    assert read_unlabelled("rows.jsonl", tmp_path, InputConfig(text="a", pair="b")).kind == "text"
+    with pytest.raises(DataError) as caught:
+        read_unlabelled("rows.jsonl", tmp_path, InputConfig(text="c"))
+    assert caught.value.code.startswith("column_missing")
+
+
+def test_missing_and_single_lines_are_sentences(tmp_path):
+    with pytest.raises(DataError, match="none"):
+        read_unlabelled("none.txt", tmp_path, InputConfig(text="a"))
+    (tmp_path / "one.txt").write_text("only\n")
+    with pytest.raises(DataError):
+        read_unlabelled("one.txt", tmp_path, InputConfig(text="a"))
+
+
+def test_a_tenth_is_held_out():
+    splits = hold_out(200, 3)
+    assert len(splits["validation"]) == 20
+    assert sorted([*splits["train"], *splits["validation"]]) == list(range(200))
+    assert len(hold_out(2, 0)["train"]) == 1
+
+
+def test_consecutive_texts_are_paired():
+    first = Texts("text", pa.array([f"a{number}" for number in range(6)], pa.string()))
+    second = Texts("tokens", pa.array([["b", str(number)] for number in range(4)], pa.list_(pa.string())))
+    splits = {"train": np.array([0, 1, 2, 6, 7]), "validation": np.array([4, 5, 8, 9])}  # 3 is of another split
+    paired = pair_sentences((first, second), splits, seed=0)
+    pairs = list(zip(paired.texts.first.to_pylist(), paired.texts.second.to_pylist(), paired.follows, strict=True))
+    true = {(a, b) for a, b, follows in pairs if follows}
+    assert true == {("a0", "a1"), ("a1", "a2"), ("b 0", "b 1"), ("b 1", "b 2"), ("a4", "a5"), ("b 2", "b 3")}
+    assert not {(a, b) for a, b, follows in pairs if not follows} & true
+    assert paired.follows.mean() == 0.5
+    assert {name: len(rows) for name, rows in paired.splits.items()} == {"train": 8, "validation": 4}
+
+
+def test_pairs_keep_or_change_their_partner():
+    texts = Texts("pair", pa.array(list("abcdef"), pa.string()), pa.array(list("uvwxyz"), pa.string()))
+    splits = {"train": np.array([0, 2, 4]), "validation": np.array([1, 3])}
+    paired = pair_sentences((texts,), splits, seed=1)
+    pairs = set(
+        zip(paired.texts.first.to_pylist(), paired.texts.second.to_pylist(), paired.follows.tolist(), strict=True)
+    )
+    assert {pair for pair in pairs if pair[2]} == {(a, b, 1) for a, b in zip("acebd", "uwyvx", strict=True)}
+
+
+def test_nothing_to_pair():
+    texts = Texts("text", pa.array(["a", "", "b", ""], pa.string()))
+    with pytest.raises(DataError) as caught:
+        pair_sentences((texts,), {"train": np.arange(2), "validation": np.arange(2, 4)}, 0)
+    assert caught.value.code == "nothing_to_pair"
