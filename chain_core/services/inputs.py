@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from chain_core.config import Config
+from chain_core.config import Config, InputConfig
 from chain_core.data.cells import split_lists
 from chain_core.data.relations import (
     MISSING,
@@ -24,6 +24,42 @@ from chain_core.errors import DataError
 
 Row = Mapping[str, Any]
 """{"text"}, {"text", "pair"} or {"tokens"}; {"spans": {column: cell}} where a relation's spans stand in columns."""
+
+
+TAKES_ANY_ROW = ("classification", "multilabel", "regression", "tagging")
+"""Kinds of heads that answer for rows of another data set, where it gives the same kind of input."""
+
+
+def choose_set(config: Config, columns: Collection[str]) -> str:
+    """The entry of `also` whose rows have these columns; "" for the run's first data set, and where none has them."""
+    for name in ("", *config.also):
+        wanted = list_input_columns(config.also[name].input if name else config.input)
+        if wanted and all(column in columns for column in wanted):
+            return name
+    return ""
+
+
+def narrow_config(config: Config, data: str) -> Config:
+    """The config as one data set sees it: its columns, and the heads that can answer for its rows."""
+    if not config.also:
+        return config
+    inputs = {"": config.input, **{name: part.input for name, part in config.also.items()}}
+    kinds = {name: tuple(list_input_roles(columns)) for name, columns in inputs.items()}
+    heads = {
+        name: head
+        for name, head in (config.heads or {}).items()
+        if (head.data or "") == data or (kinds[head.data or ""] == kinds[data] and head.kind in TAKES_ANY_ROW)
+    }
+    return config.model_copy(update={"input": inputs[data], "heads": heads})
+
+
+def list_input_roles(columns: InputConfig) -> list[str]:
+    """Those of text, pair and tokens that are read."""
+    return [role for role in ("text", "pair", "tokens") if getattr(columns, role)]
+
+
+def list_input_columns(columns: InputConfig) -> list[str]:
+    return [getattr(columns, role) for role in list_input_roles(columns)]
 
 
 def pick_row(record: Any, config: Config) -> dict[str, Any]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from chain_core.config import SELF_SUPERVISED
 from chain_core.data.labels import read_gold
 from chain_core.data.store import import_files, read_table
 from chain_core.data.text import Texts, mark_texts, read_texts
@@ -16,7 +18,7 @@ from chain_core.errors import ConfigError, DataError, RunError
 from chain_core.reports.metrics import compute_report
 from chain_core.reports.predictions import Predictions
 from chain_core.services.execute import build_answer_table
-from chain_core.services.inputs import build_texts, pick_row
+from chain_core.services.inputs import build_texts, choose_set, narrow_config, pick_row
 from chain_core.training.evaluate import Answers, compute_answers
 from chain_core.training.live import Bundle, build_live_feed, open_bundle
 
@@ -39,20 +41,30 @@ class Predictor:
         "confidence"?, "probabilities"?}}}}. Raises DataError for a row without the spans that a relation needs.
         """
         for start in range(0, len(rows), CHUNK):
-            part = rows[start : start + CHUNK]
-            texts = build_texts(part, self.bundle.config, start)
-            feed = build_live_feed(self.bundle, texts)
-            bundle = self.bundle
-            answers = compute_answers(
-                bundle.model, feed, feed.splits["test"], bundle.device, bundle.dtype,
-                labelled=False, probabilities=True,
-            )  # fmt: skip
-            for index in range(len(part)):
-                yield self._describe(texts, answers, index)
+            done = start
+            for data, group in groupby(rows[start : start + CHUNK], key=lambda row: row.get("data", "")):
+                part = list(group)
+                yield from self._answer(part, data, done)
+                done += len(part)
+
+    def _answer(self, rows: Sequence[Mapping[str, Any]], data: str, start: int) -> Iterator[dict[str, Any]]:
+        """The answers for rows of one data set, of which `start` came before."""
+        bundle, config = self.bundle, narrow_config(self.bundle.config, data)
+        texts = build_texts(rows, config, start)
+        bundle.model.chain.active_heads = bundle.model.chain.answering_heads & set(config.heads or {})
+        answers = compute_answers(
+            bundle.model, build_live_feed(bundle, texts), np.arange(len(rows)), bundle.device, bundle.dtype,
+            labelled=False, probabilities=True,
+        )  # fmt: skip
+        for index in range(len(rows)):
+            yield self._describe(texts, answers, index)
 
     def pick(self, record: Any) -> dict[str, Any]:
-        """The input of one row, as `inputs.pick_row`."""
-        return pick_row(record, self.bundle.config)
+        """The input of one row, as `inputs.pick_row`; under "data", which of the run's data sets has such columns."""
+        config = self.bundle.config
+        data = choose_set(config, record.keys()) if isinstance(record, dict) else ""
+        row = pick_row(record, narrow_config(config, data))
+        return {**row, "data": data} if data else row
 
     def read_rows(self, path: Path) -> list[dict[str, Any]]:
         """The inputs of all rows of a file."""
@@ -115,14 +127,21 @@ def load_predictor(run: Path) -> Predictor:
 
 
 def evaluate_file(run: Path, data: Path) -> tuple[dict[str, Any], Predictions]:
-    """The report of a run on the labelled rows of a file, under "test", and the predictions behind it."""
+    """The report of a run on the labelled rows of a file, under "test", and the predictions behind it.
+
+    Where the run has several data sets, the file's columns say whose heads are asked.
+    """
     bundle = load_predictor(run).bundle
     if not data.is_file():
         raise DataError("file_missing", path=str(data))
     table = read_table(import_files({"train": data}, name=data.stem))
-    texts = read_texts(table, bundle.config.input, bundle.config.heads)
-    gold = {task.name: read_gold(table, task) for task in bundle.tasks}
+    name = choose_set(bundle.config, table.column_names)
+    config = narrow_config(bundle.config, name)
+    tasks = tuple(task for task in bundle.tasks if task.data == name and task.kind not in SELF_SUPERVISED)
+    texts = read_texts(table, config.input, {task.name: (config.heads or {})[task.name] for task in tasks})
+    gold = {task.name: read_gold(table, task) for task in tasks}
     feed = build_live_feed(bundle, texts, gold)
+    bundle.model.chain.active_heads = frozenset(gold)
     answers = compute_answers(bundle.model, feed, feed.splits["test"], bundle.device, bundle.dtype, labelled=False)
-    predictions = build_answer_table(answers, (texts,), gold, bundle.tasks, "test", bundle.config.name)
+    predictions = build_answer_table(answers, (texts,), gold, tasks, "test", bundle.config.name)
     return compute_report({"test": predictions}), predictions

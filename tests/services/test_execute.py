@@ -16,6 +16,7 @@ from chain_core.cli import main
 from chain_core.config import TUNINGS, load_yaml, resolve_config
 from chain_core.errors import RunError
 from chain_core.modeling.tuning import is_added
+from chain_core.reports.metrics import compute_joint_share
 from chain_core.reports.predictions import load_predictions
 from chain_core.services.execute import execute_run
 from chain_core.services.predictor import load_predictor
@@ -314,3 +315,43 @@ def test_a_budget_is_spent_and_the_written_config_spends_the_same(folder, backbo
     again = execute_run(written, folder / "again", folder=folder, emit=lambda event: None)
     assert again["parameters"] == report["parameters"]
     assert again["test"] == report["test"]
+
+
+def test_several_data_sets_from_the_config_to_the_answers(folder, backbone, capsys):
+    other = [
+        {"question": "turn on", "reply": row["text"], "intent": f"other-{number % 2}"}
+        for number, row in enumerate(build_commands(40))
+    ]
+    write_rows(folder / "pairs.jsonl", other)
+    also = {"pairs": {"data": {"train": "pairs.jsonl", "test": 0.3}, "input": {"text": "question", "pair": "reply"}}}
+    topic = {"kind": "classification", "column": "intent", "data": "pairs"}
+    config = write_config(folder, backbone, also=also, heads={**HEADS, "topic": topic})
+    run = folder / "out"
+    assert main(["train", str(config), "--out", str(run)]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert set(report["test"]) == {"intent", "slots", "score", "topic", "joint"}
+    saved = load_predictions(run / "predictions" / "test.parquet")
+    columns = saved.table.to_pydict()
+    count = len(columns["row"]) - 30
+    assert count > 8
+    assert columns["tokens"][:30] == [row["tokens"] for row in build_commands(30)]
+    assert columns["tokens"][30:] == [None] * count
+    assert columns["pair"][:30] == [None] * 30
+    assert set(columns["text"][30:]) == {"turn on"}
+    assert columns["gold:intent"][30:] == [None] * count
+    joint = compute_joint_share(
+        {head: (saved.heads[head].kind, saved.get_gold(head), saved.get_predicted(head, saved.heads[head].depths[-1]))
+         for head in ("intent", "slots", "topic")},
+        {"intent": "", "slots": "", "topic": "pairs"},
+    )  # fmt: skip
+    assert report["test"]["joint"] == {"exact_match": joint}
+    assert main(["evaluate", str(run), str(folder / "pairs.jsonl")]) == 0
+    assert set(json.loads(capsys.readouterr().out)["test"]) == {"topic", "joint"}
+    assert main(["evaluate", str(run), str(folder / "test.jsonl")]) == 0
+    assert set(json.loads(capsys.readouterr().out)["test"]) == {"intent", "slots", "score", "joint"}
+    assert main(["predict", str(run), str(folder / "pairs.jsonl")]) == 0
+    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {tuple(answer["heads"]) for answer in answers} == {("topic",)}
+    assert answers[0]["pair"] == other[0]["reply"]
+    written = resolve_config(load_yaml((run / "config.yaml").read_text()))
+    assert written.also["pairs"].data.train == str(folder / "pairs.jsonl")
