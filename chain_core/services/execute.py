@@ -29,6 +29,7 @@ from chain_core.modeling.model import ChainModel, build_model
 from chain_core.modeling.tuning import is_added
 from chain_core.reports.metrics import compute_report
 from chain_core.reports.predictions import HeadInfo, Predictions, build_predictions, save_predictions
+from chain_core.services.machine import release_memory
 from chain_core.services.prepare import prepare_run
 from chain_core.storage.disk import is_full
 from chain_core.storage.entries import make_room
@@ -79,6 +80,7 @@ def execute_run(
 def _execute(config: Config, out: Path, folder: Path, tell: Emit, should_stop: Callable[[], bool], started: float):
     tell({"kind": "phase", "phase": "reading"})
     material = prepare_run(config, folder)
+    release_memory()
     config = material.config
     for note in material.notes:
         tell({"kind": "note", **note})
@@ -89,11 +91,13 @@ def _execute(config: Config, out: Path, folder: Path, tell: Emit, should_stop: C
     before = time.perf_counter()
     feed = build_feed(material, model, device, dtype, tell, should_stop)
     feeds = build_stage_feeds(material, model, feed, device, dtype, tell, should_stop)
+    release_memory()
     seconds = {"features": time.perf_counter() - before}
 
     tell({"kind": "phase", "phase": "training"})
     outcome = _drive(train(model, feed, material.tasks, config, device, dtype, should_stop, feeds=feeds), tell)
     seconds["training"] = outcome.seconds
+    release_memory()
 
     tell({"kind": "phase", "phase": "evaluating"})
     predictions = {

@@ -7,6 +7,7 @@ result stands in the store under MACHINE_KEY from then on.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import time
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
+import pyarrow as pa
 
 if TYPE_CHECKING:
     from chain_core.services.store import Store
@@ -92,6 +94,16 @@ def measure_machine() -> Machine:
             gpus.append(Gpu(properties.name, properties.total_memory))
     here = read_machine()
     return Machine(here.cores, here.memory, tuple(gpus), "bf16" if pays else "fp32", gflops)
+
+
+def release_memory() -> None:
+    """Give the system back what Arrow's pool and the C library keep of memory that nothing holds any more.
+
+    After a large table is read, that is most of what its process seems to need.
+    """
+    pa.default_memory_pool().release_unused()
+    with contextlib.suppress(OSError, AttributeError):  # only glibc can be asked to
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _time_product(device: Any, dtype: Any, size: int) -> float:

@@ -13,6 +13,7 @@ from chain_core.services.machine import (
     load_machine,
     measure_machine,
     read_machine,
+    release_memory,
     save_machine,
 )
 from chain_core.services.store import Store
@@ -52,3 +53,13 @@ def test_a_containers_limits_count(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     (tmp_path / "cpu.max").write_text("max 100000\n")
     (tmp_path / "memory.max").write_text("max\n")
     assert read_machine() == free
+
+
+@pytest.mark.parametrize("missing", [OSError, AttributeError, None])
+def test_memory_is_given_back_where_the_system_takes_it(monkeypatch, missing):
+    def refuse(name):
+        raise missing
+
+    if missing:
+        monkeypatch.setattr(module.ctypes, "CDLL", refuse)
+    release_memory()
