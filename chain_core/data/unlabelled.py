@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from chain_core.config import DataConfig, InputConfig
 from chain_core.data.encodings import detect_encoding
-from chain_core.data.store import open_rows
+from chain_core.data.store import load_data_set, open_rows
 from chain_core.data.text import Texts, read_texts
 from chain_core.errors import DataError
 
@@ -37,6 +37,15 @@ def read_unlabelled(source: str, folder: Path, columns: InputConfig) -> Texts:
     if len(texts) < 2:
         raise DataError("too_few_rows", rows=len(texts))
     return texts
+
+
+def check_source(source: str, folder: Path) -> None:
+    """Raises DataError where a source is neither there nor a stored data set's name; reads no row."""
+    path = (folder / source).expanduser()
+    if not path.exists() and path.suffix.lower() == ".txt":
+        raise DataError("file_missing", path=str(path))
+    if not path.exists():
+        load_data_set(source)
 
 
 def _read_lines(path: Path) -> list[str]:

@@ -34,7 +34,7 @@ from chain_core.modeling.catalogue import BackboneFacts, load_token_counter
 from chain_core.modeling.density import fill_densities
 from chain_core.modeling.plan import Plan, Workload, compute_plan
 from chain_core.modeling.shapes import BackboneShapes, read_shapes
-from chain_core.services.complete import complete_mapping
+from chain_core.services.complete import add_language_heads, complete_mapping
 from chain_core.services.problems import Problem, build_problem, check_backbone, check_columns, check_files
 
 SAMPLE_ROWS = 300
@@ -92,7 +92,7 @@ def inspect_draft(
             [_count_workload(tables[name], views[name], facts, found.sizes or {}) for name, found in rows.items()]
         )
         try:
-            built = fill_densities(config, facts, shapes)
+            built = fill_densities(add_language_heads(config), facts, shapes)
             plan = compute_plan(built, facts, shapes, classes, workload, gflops)
         except ConfigError as error:
             problems.append(Problem(error.path, error))

@@ -31,12 +31,14 @@ from chain_core.reports.metrics import compute_report
 from chain_core.reports.predictions import HeadInfo, Predictions, build_predictions, save_predictions
 from chain_core.services.machine import release_memory
 from chain_core.services.prepare import prepare_run
+from chain_core.services.replay import find_bundle
 from chain_core.storage.disk import is_full
 from chain_core.storage.entries import make_room
 from chain_core.training.assemble import Emit, Material, Stopped, build_feed, build_stage_feeds
 from chain_core.training.evaluate import Answers, compute_answers
 from chain_core.training.feed import Feed
 from chain_core.training.loop import Outcome, StageOutcome, train
+from chain_core.training.start import Start, match_start
 
 
 def execute_run(
@@ -88,6 +90,7 @@ def _execute(config: Config, out: Path, folder: Path, tell: Emit, should_stop: C
     device = choose_device(config.train.device)
     dtype = choose_precision(config.train.precision, device)
     model = build_model(config, material.tasks, material.facts)
+    start = _match_start(material, model, folder, tell)
     before = time.perf_counter()
     feed = build_feed(material, model, device, dtype, tell, should_stop)
     feeds = build_stage_feeds(material, model, feed, device, dtype, tell, should_stop)
@@ -95,7 +98,9 @@ def _execute(config: Config, out: Path, folder: Path, tell: Emit, should_stop: C
     seconds = {"features": time.perf_counter() - before}
 
     tell({"kind": "phase", "phase": "training"})
-    outcome = _drive(train(model, feed, material.tasks, config, device, dtype, should_stop, feeds=feeds), tell)
+    outcome = _drive(
+        train(model, feed, material.tasks, config, device, dtype, should_stop, feeds=feeds, start=start), tell
+    )
     seconds["training"] = outcome.seconds
     release_memory()
 
@@ -119,6 +124,16 @@ def _execute(config: Config, out: Path, folder: Path, tell: Emit, should_stop: C
     (out / "report.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
     tell({"kind": "done", "reason": outcome.reason, "report": report})
     return report
+
+
+def _match_start(material: Material, model: ChainModel, folder: Path, tell: Emit) -> Start | None:
+    """The weights of the run that this one starts from, and what is said of them."""
+    if material.config.start is None:
+        return None
+    start = match_start(find_bundle(material.config.start.run, folder), model, material.config, material.facts)
+    for note in start.notes:
+        tell({"kind": "note", **note})
+    return start
 
 
 def _drive(events, tell: Emit) -> Outcome:

@@ -6,27 +6,29 @@ meet, and everything after this sees one long table of rows with gold labels her
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
-from chain_core.config import SELF_SUPERVISED, Config, DataConfig, HeadConfig, SetConfig
+from chain_core.config import Config, DataConfig, HeadConfig
+from chain_core.data.cells import build_note
 from chain_core.data.rows import RowSet
-from chain_core.data.schema import SENTENCE_LABELS, Task, build_tasks
-from chain_core.data.splits import SPLITS, split_rows
+from chain_core.data.schema import SENTENCE_LABELS, Task
 from chain_core.data.store import open_rows
-from chain_core.data.text import Texts, read_texts
+from chain_core.data.text import Texts
 from chain_core.data.unlabelled import read_unlabelled
 from chain_core.modeling.catalogue import BackboneFacts, read_facts
 from chain_core.modeling.density import describe_spending, fill_densities
+from chain_core.modeling.objectives import find_objective_problems
 from chain_core.modeling.shapes import read_shapes
 from chain_core.services.augmentation import augment_set, fix_augment_paths
 from chain_core.services.complete import complete_config
+from chain_core.services.replay import find_bundle, read_replay, widen_task
+from chain_core.services.sets import read_sets
 from chain_core.training.assemble import Material
-from chain_core.training.language import check_objectives
 
 
 def prepare_run(config: Config, folder: Path) -> Material:
@@ -34,7 +36,8 @@ def prepare_run(config: Config, folder: Path) -> Material:
     config, tables, notes = open_tables(config, folder)
     facts = read_facts(config.backbone.name)
     config, spent = _spend_budget(config, facts)
-    check_objectives(config, facts)
+    for problem in find_objective_problems(config, facts):
+        raise problem
     config = _fix_paths(config, folder)
     unlabelled = read_stages(config, folder)
     sets = []
@@ -43,7 +46,19 @@ def prepare_run(config: Config, folder: Path) -> Material:
         part, told = augment_set(part, config, facts)
         sets.append(part)
         spent += told
-    return Material(config, tuple(sets), list_tasks(config, sets), facts, (*notes, *spent), unlabelled)
+    tasks = list_tasks(config, sets)
+    if config.start is not None and config.start.replay:
+        replayed = read_replay(config, find_bundle(config.start.run, folder), tasks)
+        tasks = tuple(widen_task(task, replayed) for task in tasks)
+        sets = [replace(part, tasks=_pick(part.tasks, tasks)) for part in (*sets, *replayed)]
+        spent.append(build_note("rows_replayed", rows=sum(len(part.texts) for part in replayed)))
+    return Material(config, tuple(sets), tasks, facts, (*notes, *spent), unlabelled)
+
+
+def _pick(own: Sequence[Task], widened: Sequence[Task]) -> tuple[Task, ...]:
+    """A set's tasks, with the label spaces of all sets together."""
+    spaces = {task.name: task.label_space for task in widened}
+    return tuple(replace(task, label_space=spaces[task.name]) for task in own)
 
 
 def read_stages(config: Config, folder: Path) -> dict[int, Texts]:
@@ -67,12 +82,6 @@ def open_tables(config: Config, folder: Path) -> tuple[Config, dict[str, pa.Tabl
     return config, tables, notes + inferred
 
 
-def read_sets(config: Config, tables: Mapping[str, pa.Table]) -> list[RowSet]:
-    """Each data set's rows, that of `data` first."""
-    parts = {"": SetConfig(data=config.data, input=config.input), **config.also}
-    return [_read_set(name, part, tables[name], list_heads(config, name)) for name, part in parts.items()]
-
-
 def list_tasks(config: Config, sets: Sequence[RowSet]) -> tuple[Task, ...]:
     """What the heads predict, in their order; a head that learns the texts themselves has neither column nor labels."""
     assert config.heads is not None
@@ -83,24 +92,6 @@ def list_tasks(config: Config, sets: Sequence[RowSet]) -> tuple[Task, ...]:
 def build_language_task(name: str, head: HeadConfig) -> Task:
     """What a head without a column predicts."""
     return Task(name, head.kind, "", SENTENCE_LABELS if head.kind == "next_sentence" else ())
-
-
-def list_heads(config: Config, data: str) -> dict[str, HeadConfig]:
-    """The heads that learn from the columns of one data set: an entry of `also`, "" for `data`."""
-    return {
-        name: head
-        for name, head in (config.heads or {}).items()
-        if (head.data or "") == data and head.kind not in SELF_SUPERVISED
-    }
-
-
-def _read_set(name: str, part: SetConfig, table: pa.Table, heads: Mapping[str, HeadConfig]) -> RowSet:
-    texts = read_texts(table, part.input, heads)
-    tasks = build_tasks(table, heads, columns=part.input)
-    none = {split: np.zeros(0, np.int64) for split in SPLITS}
-    splits = {**none, **split_rows(table, part.data, tasks, part.input)}
-    tasks = build_tasks(table, heads, splits["train"], part.input)
-    return RowSet(name, part.data.train, part.input, table, texts, tasks, splits)
 
 
 def _spend_budget(config: Config, facts: BackboneFacts) -> tuple[Config, list[dict[str, Any]]]:
@@ -119,7 +110,8 @@ def _fix_paths(config: Config, folder: Path) -> Config:
         stage.model_copy(update={"data": fix_path(stage.data, folder)}) if stage.data else stage
         for stage in config.stages
     )
-    fixed = {"data": _fix_data(config.data, folder), "also": also, "stages": stages}
+    start = config.start and config.start.model_copy(update={"run": fix_path(config.start.run, folder)})
+    fixed = {"data": _fix_data(config.data, folder), "also": also, "stages": stages, "start": start}
     return config.model_copy(update={**fixed, "augment": fix_augment_paths(config.augment, folder)})
 
 

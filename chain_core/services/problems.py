@@ -10,9 +10,12 @@ import pyarrow as pa
 
 from chain_core.config import LORA_TUNINGS, Config
 from chain_core.data.augment import read_synonyms
+from chain_core.data.unlabelled import check_source
 from chain_core.errors import BackboneError, ChainError, ConfigError, DataError
 from chain_core.modeling.catalogue import BackboneFacts
+from chain_core.modeling.objectives import find_objective_problems
 from chain_core.modeling.shapes import BackboneShapes
+from chain_core.services.replay import find_bundle
 
 Problems = Iterator["Problem"]
 
@@ -43,6 +46,8 @@ def check_backbone(config: Config, facts: BackboneFacts | None, shapes: Backbone
         if not shapes.count_lora(0, backbone):
             given, path = ", ".join(backbone.targets), "backbone.targets"
             yield build_problem("lora_targets", path, given=given, known=", ".join(known))
+    for error in find_objective_problems(config, facts):
+        yield Problem(error.path, error)
     length = config.input.max_length
     if length is not None and length > facts.max_length:
         yield build_problem("must_be_at_most", "input.max_length", given=length, limit=facts.max_length)
@@ -64,13 +69,24 @@ def check_columns(config: Config, table: pa.Table) -> Problems:
 
 
 def check_files(config: Config, folder: Path) -> Problems:
-    """What `augment` names must be there; files and folders are relative to `folder`."""
+    """What `augment`, `stages` and `start` name must be there; files and folders are relative to `folder`."""
     augment = config.augment
     if augment.synonyms is not None:
         try:
             read_synonyms(folder / Path(augment.synonyms).expanduser())
         except DataError as error:
             yield Problem("augment.synonyms", error)
+    for index, stage in enumerate(config.stages or ()):
+        if stage.data is not None:
+            try:
+                check_source(stage.data, folder)
+            except DataError as error:
+                yield Problem(f"stages[{index}].data", error)
+    if config.start is not None:
+        try:
+            find_bundle(config.start.run, folder)
+        except ConfigError as error:
+            yield Problem("start.run", error)
     for name in augment.back_translation or ():
         path = folder / Path(name).expanduser()
         if not (path / "config.json").is_file() or not any(path.glob("*.safetensors")):

@@ -8,7 +8,7 @@ change, IA3's scales (1) and a prefix's keys and values as they began.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,8 @@ class Anchor:
     values: Mapping[str, Tensor]
     """Name in the model -> what it is pulled to, of its shape."""
     strength: float
+    parts: Mapping[str, Tensor] = field(default_factory=dict)
+    """Of parameters that are pulled in part only: where, bool, of their shape."""
 
 
 def compute_pull(model: nn.Module, anchors: Sequence[Anchor]) -> Tensor:
@@ -33,7 +35,10 @@ def compute_pull(model: nn.Module, anchors: Sequence[Anchor]) -> Tensor:
         for name, value in anchor.values.items():
             parameter = parameters[name]
             if parameter.requires_grad:
-                total = total + 0.5 * anchor.strength * (parameter - value.to(parameter.device)).square().sum()
+                squares = (parameter - value.to(parameter.device)).square()
+                if name in anchor.parts:
+                    squares = squares * anchor.parts[name]
+                total = total + 0.5 * anchor.strength * squares.sum()
     return total
 
 

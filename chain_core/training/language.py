@@ -13,11 +13,11 @@ from chain_core.config import Config, StageConfig
 from chain_core.data.encode import Encoded
 from chain_core.data.text import Texts
 from chain_core.data.unlabelled import hold_out, pair_sentences
-from chain_core.errors import ConfigError
-from chain_core.modeling.catalogue import BackboneFacts, find_mask_token, find_special_tokens, load_tokenizer
+from chain_core.modeling.catalogue import BackboneFacts
 from chain_core.modeling.model import ChainModel, load_lower
+from chain_core.modeling.objectives import build_vocabulary
 from chain_core.training.feed import Feed, Labels
-from chain_core.training.masking import MaskedFeed, Vocabulary, build_next_tokens, fix_draws
+from chain_core.training.masking import MaskedFeed, build_next_tokens, fix_draws
 from chain_core.training.stages import find_heads
 
 Encode = Callable[[Texts, str], Encoded]
@@ -99,30 +99,3 @@ def build_causal_labels(config: Config, encoded: Encoded) -> dict[str, Labels]:
     """The next tokens, for each head that predicts them."""
     heads = find_heads(config, "causal_lm")
     return dict.fromkeys(sorted(heads), build_next_tokens(encoded)) if heads else {}
-
-
-def build_vocabulary(facts: BackboneFacts) -> Vocabulary | None:
-    """What masking must know; None where the backbone has no token that hides another."""
-    tokenizer = load_tokenizer(facts.folder)
-    mask = find_mask_token(facts.folder, tokenizer)
-    if mask is None:
-        return None
-    special = np.zeros(max(facts.vocab_size, tokenizer.get_vocab_size()), bool)
-    special[[mask, *find_special_tokens(tokenizer)]] = True
-    return Vocabulary(mask, special)
-
-
-def check_objectives(config: Config, facts: BackboneFacts) -> None:
-    """Raises ConfigError where a stage or a head asks of the backbone what it cannot do."""
-    for path, objective in list_objectives(config):
-        if objective == "causal_lm" and not facts.causal:
-            raise ConfigError("causal_lm_encoder", path=path, backbone=facts.name)
-        if objective == "masked_lm" and build_vocabulary(facts) is None:
-            raise ConfigError("no_mask_token", path=path, backbone=facts.name)
-
-
-def list_objectives(config: Config) -> list[tuple[str, str]]:
-    """(path, objective) of every stage, and of every head that learns the texts themselves."""
-    stages = [(f"stages[{index}].objective", stage.objective) for index, stage in enumerate(config.stages or ())]
-    heads = [(f"heads.{name}.kind", head.kind) for name, head in (config.heads or {}).items()]
-    return [(path, objective) for path, objective in (*stages, *heads) if objective in ("causal_lm", "masked_lm")]

@@ -20,6 +20,7 @@ from chain_core.training.feed import Feed
 from chain_core.training.optimiser import build_optimiser, build_schedule
 from chain_core.training.sampling import group_rows, sample_epoch
 from chain_core.training.stages import Parts, Stage, plan_stages
+from chain_core.training.start import Start
 from chain_core.training.step import read_loss_weights, take_step
 
 STEP_EVENTS = 1000
@@ -109,22 +110,25 @@ def train(
     should_stop: Callable[[], bool],
     *,
     feeds: Mapping[int, Feed] | None = None,
+    start: Start | None = None,
 ) -> Generator[dict[str, Any], None, Outcome]:
     """Train the model, stage after stage; yields stage, step and epoch events, returns an Outcome.
 
-    `feeds`: number of a stage (from 1) -> the rows of its own.
+    `feeds`: number of a stage (from 1) -> the rows of its own; `start`: the old weights that it begins with.
     """
     started = time.perf_counter()
     stages = plan_stages(config, feed, feeds or {})
     parts = Parts(model)
     parts.check(stages)
     _fit_heads(model, feed, config, stages)
+    if start is not None:
+        start.apply(model)
     model.to(device)
     random = np.random.default_rng(config.train.seed)
     torch.manual_seed(config.train.seed)
     course = _Course(
         model, tasks, device, dtype, should_stop, random, parts, list(stages),
-        anchors=[build_pretrained_anchor(model, config.train.l2_sp, device)] if config.train.l2_sp else [],
+        anchors=_build_anchors(model, config, start, device),
         tuned_steps=sum(stage.steps for stage in stages if "backbone" in stage.config.trains),
     )  # fmt: skip
     outcomes: list[StageOutcome] = []
@@ -184,6 +188,14 @@ def _train_stage(stage: Stage, course: _Course) -> Events:
         stage.config.name, stage.config.objective, reason,
         epochs=epoch - first_epoch, best_epoch=best.epoch, seconds=seconds, validation=best.validation,
     )  # fmt: skip
+
+
+def _build_anchors(model: ChainModel, config: Config, start: Start | None, device: torch.device) -> list[Anchor]:
+    """What the weights are pulled to: `train.l2_sp` and `start.l2`."""
+    anchors = [build_pretrained_anchor(model, config.train.l2_sp, device)] if config.train.l2_sp else []
+    if start is not None and config.start is not None and config.start.l2:
+        anchors.append(start.build_anchor(model, config.start.l2, device))
+    return anchors
 
 
 @dataclass

@@ -11,21 +11,12 @@ import torch
 from chain_core.data.encode import Encoded
 from chain_core.modeling.backbones import Backbone
 from chain_core.modeling.batch import Batch, build_batch, spread
+from chain_core.modeling.objectives import Vocabulary
 from chain_core.training.feed import Feed
 from chain_core.training.live import read_states
 
 HIDDEN, SWAPPED = 0.8, 0.1
 """Of the chosen tokens: replaced by the mask, by any token; the rest stay as they are."""
-
-
-@dataclass(frozen=True)
-class Vocabulary:
-    """What masking must know of a tokenizer."""
-
-    mask: int
-    """Number of the mask token."""
-    special: np.ndarray
-    """(V,) bool: tokens that are never hidden."""
 
 
 @dataclass(frozen=True)

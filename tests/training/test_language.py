@@ -14,12 +14,12 @@ from chain_core.data.text import Texts
 from chain_core.errors import ConfigError
 from chain_core.modeling.catalogue import find_mask_token, load_tokenizer, read_facts
 from chain_core.modeling.model import build_model
+from chain_core.modeling.objectives import build_vocabulary
 from chain_core.reports.predictions import load_predictions
 from chain_core.services.execute import execute_run
 from chain_core.services.predictor import load_predictor
 from chain_core.services.prepare import prepare_run
 from chain_core.training.assemble import build_feed, build_stage_feeds
-from chain_core.training.language import build_vocabulary
 from chain_core.training.loop import train
 from chain_core.training.masking import Draws, build_next_tokens, draw, find_hidden_words, mask_tokens
 from tests.tiny import add_mask_token, build_commands, save_tiny_backbone, write_rows

@@ -1,0 +1,38 @@
+"""A config's data sets as rows: texts, tasks and splits of each, by its own columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pyarrow as pa
+
+from chain_core.config import SELF_SUPERVISED, Config, HeadConfig, SetConfig
+from chain_core.data.rows import RowSet
+from chain_core.data.schema import build_tasks
+from chain_core.data.splits import SPLITS, split_rows
+from chain_core.data.text import read_texts
+
+
+def read_sets(config: Config, tables: Mapping[str, pa.Table]) -> list[RowSet]:
+    """Each data set's rows, that of `data` first."""
+    parts = {"": SetConfig(data=config.data, input=config.input), **config.also}
+    return [_read_set(name, part, tables[name], list_heads(config, name)) for name, part in parts.items()]
+
+
+def list_heads(config: Config, data: str) -> dict[str, HeadConfig]:
+    """The heads that learn from the columns of one data set: an entry of `also`, "" for `data`."""
+    return {
+        name: head
+        for name, head in (config.heads or {}).items()
+        if (head.data or "") == data and head.kind not in SELF_SUPERVISED
+    }
+
+
+def _read_set(name: str, part: SetConfig, table: pa.Table, heads: Mapping[str, HeadConfig]) -> RowSet:
+    texts = read_texts(table, part.input, heads)
+    tasks = build_tasks(table, heads, columns=part.input)
+    none = {split: np.zeros(0, np.int64) for split in SPLITS}
+    splits = {**none, **split_rows(table, part.data, tasks, part.input)}
+    tasks = build_tasks(table, heads, splits["train"], part.input)
+    return RowSet(name, part.data.train, part.input, table, texts, tasks, splits)
