@@ -159,11 +159,14 @@ class Progress:
         self.stream = stream
         self.bar: Any = None
         self.terminal = stream.isatty()
+        self.stage = ""
+        """The name of the stage that goes on, where a run lists stages."""
 
     def __call__(self, event: dict[str, Any]) -> None:
         show = {
             "phase": self._show_phase,
             "progress": self._show_progress,
+            "stage": self._show_stage,
             "step": self._show_step,
             "epoch": self._show_epoch,
             "note": lambda event: self._say(render(f"notes.{event['code']}", "en", **event["params"])),
@@ -200,6 +203,11 @@ class Progress:
     def _show_progress(self, event: dict[str, Any]) -> None:
         self._advance(event["done"], event["total"], "rows")
 
+    def _show_stage(self, event: dict[str, Any]) -> None:
+        self.stage = f"{event['name']}: "
+        keys = ("name", "objective", "epochs", "depth")
+        self._say(render("phases.stage", "en", number=event["stage"], **{key: event[key] for key in keys}))
+
     def _show_step(self, event: dict[str, Any]) -> None:
         self._advance(event["step"], event["steps"], "steps")
 
@@ -210,4 +218,6 @@ class Progress:
             if first:
                 parts.append(f"{key} {first[0]} {first[1]:.4f}")
         mark = " *" if event["best"] else ""
-        self._say(f"epoch {event['epoch']}/{event['epochs']}  {'  '.join(parts)}  {event['seconds']:.1f} s{mark}")
+        self._say(
+            f"{self.stage}epoch {event['epoch']}/{event['epochs']}  {'  '.join(parts)}  {event['seconds']:.1f} s{mark}"
+        )

@@ -37,7 +37,8 @@ from chain_core.storage.entries import make_room
 from chain_core.training.assemble import Emit, Material, Stopped, build_feed, build_stage_feeds
 from chain_core.training.evaluate import Answers, compute_answers
 from chain_core.training.feed import Feed
-from chain_core.training.loop import Outcome, StageOutcome, train
+from chain_core.training.loop import train
+from chain_core.training.outcome import Outcome, StageOutcome
 from chain_core.training.start import Start, match_start
 
 

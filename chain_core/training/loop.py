@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from chain_core.training.anchors import Anchor, build_pretrained_anchor
 from chain_core.training.evaluate import Key, choose_score, compute_answers, compute_joint_score, compute_scores
 from chain_core.training.feed import Feed
 from chain_core.training.optimiser import build_optimiser, build_schedule
+from chain_core.training.outcome import Best, Outcome, StageOutcome
 from chain_core.training.sampling import group_rows, sample_epoch
 from chain_core.training.stages import Parts, Stage, plan_stages
 from chain_core.training.start import Start
@@ -26,41 +27,7 @@ from chain_core.training.step import read_loss_weights, take_step
 STEP_EVENTS = 1000
 """About how many step events a run makes, however long it is."""
 
-Events = Generator[dict[str, Any], None, "StageOutcome"]
-
-
-@dataclass(frozen=True)
-class StageOutcome:
-    """How one stage ended."""
-
-    name: str
-    objective: str
-    reason: str
-    """finished, stopped or early."""
-    epochs: int
-    best_epoch: int
-    """Of the run, whose epochs count on from stage to stage; 0: stopped before its first epoch ended."""
-    seconds: float
-    validation: Mapping[str, Mapping[str, float]]
-    """`head@depth` -> the figures of the best weights."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How training ended; the model holds the best weights of the last stage."""
-
-    stages: tuple[StageOutcome, ...]
-    seconds: float
-
-    @property
-    def reason(self) -> str:
-        """finished, stopped or early."""
-        return self.stages[-1].reason
-
-    @property
-    def best_epoch(self) -> int:
-        """The epoch whose weights the model holds."""
-        return max(stage.best_epoch for stage in self.stages)
+Events = Generator[dict[str, Any], None, StageOutcome]
 
 
 @dataclass
@@ -145,49 +112,64 @@ def train(
 def _train_stage(stage: Stage, course: _Course) -> Events:
     """One stage; the model ends with its best weights."""
     model, settings, started = course.model, stage.settings, time.perf_counter()
-    optimiser = build_optimiser(model, settings)
-    schedule = build_schedule(optimiser, settings, stage.steps)
-    lengths = np.ones(stage.feed.encoded.rows, np.int64) if stage.feed.pooled else stage.feed.encoded.lengths
+    lesson = _Lesson(stage, course)
     groups = group_rows(stage.labels, stage.rows, settings)
-    steps, epochs, first_step, first_epoch = course.steps, course.epochs, course.step, course.epoch
-    every = max(1, steps // STEP_EVENTS)
-    best = _Best(model, keep=first_epoch > 0)
-    trains_backbone = "backbone" in stage.config.trains
-    reason, epoch = "finished", first_epoch
-    while epoch < first_epoch + settings.epochs and reason == "finished":
-        epoch += 1
+    lengths = np.ones(stage.feed.encoded.rows, np.int64) if stage.feed.pooled else stage.feed.encoded.lengths
+    best, first, epochs = Best(model, keep=course.epoch > 0), course.epoch, course.epochs
+    reason = "finished"
+    while course.epoch < first + settings.epochs and reason == "finished":
+        course.epoch += 1
         course.parts.set_mode(stage)
-        for rows in sample_epoch(lengths, groups, settings, course.random):
-            if course.should_stop():
-                reason = "stopped"
-                break
-            before = time.perf_counter()
-            course.step += 1
-            course.tuned += trains_backbone
-            losses = take_step(
-                model, stage.feed.build_batch(rows), stage.run, optimiser, course.device, course.dtype,
-                anchors=course.anchors, progress=(course.tuned, course.tuned_steps) if trains_backbone else None,
-            )  # fmt: skip
-            rate = schedule.get_last_lr()[-1]
-            schedule.step()
-            if course.step == 1 or course.step % every == 0:
-                done = first_epoch + (course.step - first_step) * settings.epochs / stage.steps
-                progress = {"stage": stage.number, "step": course.step, "steps": steps, "epoch": done}
-                yield _describe_step(model, progress, losses, rate, len(rows), before)
-        if reason != "stopped" or not best.kept:
-            progress = {"stage": stage.number, "epoch": epoch, "epochs": epochs, "step": course.step}
+        stopped = yield from lesson.train_epoch(sample_epoch(lengths, groups, settings, course.random))
+        if not stopped or not best.kept:
+            progress = {"stage": stage.number, "epoch": course.epoch, "epochs": epochs, "step": course.step}
             yield _finish_epoch(stage, course, best, progress)
-        if reason == "finished" and settings.patience is not None and epoch - best.epoch >= settings.patience:
+        if stopped:
+            reason = "stopped"
+        elif settings.patience is not None and course.epoch - best.epoch >= settings.patience:
             reason = "early"
     best.restore(model)
-    course.epoch = epoch
     course.to_come.pop(0)
-    seconds = time.perf_counter() - started
     assert stage.config.name is not None
     return StageOutcome(
-        stage.config.name, stage.config.objective, reason,
-        epochs=epoch - first_epoch, best_epoch=best.epoch, seconds=seconds, validation=best.validation,
+        stage.config.name, stage.config.objective, reason, epochs=course.epoch - first, best_epoch=best.epoch,
+        seconds=time.perf_counter() - started, validation=best.validation,
     )  # fmt: skip
+
+
+class _Lesson:
+    """A stage's optimiser and learning rates, and how far it has come."""
+
+    def __init__(self, stage: Stage, course: _Course) -> None:
+        self.stage, self.course = stage, course
+        self.optimiser = build_optimiser(course.model, stage.settings)
+        self.schedule = build_schedule(self.optimiser, stage.settings, stage.steps)
+        self.steps = course.steps
+        self.first_step, self.first_epoch = course.step, course.epoch
+        self.tunes = "backbone" in stage.config.trains
+
+    def train_epoch(self, batches: Iterable[np.ndarray]) -> Generator[dict[str, Any], None, bool]:
+        """Take a step for each batch and tell of some; whether it was stopped."""
+        stage, course = self.stage, self.course
+        for rows in batches:
+            if course.should_stop():
+                return True
+            before = time.perf_counter()
+            course.step += 1
+            course.tuned += self.tunes
+            losses = take_step(
+                course.model, stage.feed.build_batch(rows), stage.run, self.optimiser, course.device, course.dtype,
+                anchors=course.anchors, progress=(course.tuned, course.tuned_steps) if self.tunes else None,
+            )  # fmt: skip
+            rate = self.schedule.get_last_lr()[-1]
+            self.schedule.step()
+            if course.step == 1 or course.step % max(1, self.steps // STEP_EVENTS) == 0:
+                done = (course.step - self.first_step) * stage.settings.epochs / stage.steps
+                progress = {
+                    "stage": stage.number, "step": course.step, "steps": self.steps, "epoch": self.first_epoch + done,
+                }  # fmt: skip
+                yield _describe_step(course.model, progress, losses, rate, len(rows), before)
+        return False
 
 
 def _build_anchors(model: ChainModel, config: Config, start: Start | None, device: torch.device) -> list[Anchor]:
@@ -196,46 +178,6 @@ def _build_anchors(model: ChainModel, config: Config, start: Start | None, devic
     if start is not None and config.start is not None and config.start.l2:
         anchors.append(start.build_anchor(model, config.start.l2, device))
     return anchors
-
-
-@dataclass
-class _Best:
-    """The best weights of a stage so far, kept in memory; `keep`: those that it begins with are better than none."""
-
-    model: ChainModel
-    keep: bool = False
-    score: float | None = None
-    epoch: int = 0
-    validation: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    settled: bool = False
-    """Whether they have the form that the config asks for."""
-    _weights: dict[str, torch.Tensor] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if self.keep:
-            self._copy()
-
-    @property
-    def kept(self) -> bool:
-        return bool(self._weights)
-
-    def offer(self, score: float | None, epoch: int, validation: Mapping[str, Mapping[str, float]]) -> bool:
-        """Keep these weights if they score higher; without a score, the latest are the best.
-
-        Weights that have the form the config asks for come before all that do not have it yet.
-        """
-        settles = self.model.settled and not self.settled
-        if self.epoch and not settles and score is not None and self.score is not None and score <= self.score:
-            return False
-        self.score, self.epoch, self.validation, self.settled = score, epoch, validation, self.model.settled
-        self._copy()
-        return True
-
-    def _copy(self) -> None:
-        self._weights = {name: value.detach().clone() for name, value in self.model.get_saved().items()}
-
-    def restore(self, model: ChainModel) -> None:
-        model.load_state_dict(self._weights, strict=False)
 
 
 def _fit_heads(model: ChainModel, feed: Feed, config: Config, stages: Sequence[Stage]) -> None:
@@ -268,7 +210,7 @@ def _describe_step(
     }
 
 
-def _finish_epoch(stage: Stage, course: _Course, best: _Best, progress: Mapping[str, Any]) -> dict[str, Any]:
+def _finish_epoch(stage: Stage, course: _Course, best: Best, progress: Mapping[str, Any]) -> dict[str, Any]:
     """Judge the weights on the validation rows, and keep them if they are the best so far."""
     feed, metric = stage.feed, stage.settings.metric if stage.supervised else "mean"
     scores: dict[Key, dict[str, float]] = {}

@@ -18,6 +18,8 @@ from chain_core.modeling.counts import count_head
 from chain_core.modeling.heads import Place
 from chain_core.modeling.language_heads import POSITIONS_AT_ONCE, MaskedHead
 from chain_core.modeling.model import build_model
+from chain_core.modeling.plan import compute_plan
+from chain_core.modeling.shapes import read_shapes
 
 CONFIG = resolve_config({"data": {"train": "x"}, "heads": {"lm": {"kind": "causal_lm"}}})
 HEAD = CONFIG.heads["lm"]
@@ -110,6 +112,9 @@ def test_embeddings_are_the_backbones_and_no_parameter_of_the_head(backbone):
             16, classes, config.heads[name], positions=True, pair=name == "next_sentence", hidden_size=32
         )
         assert count_parameters(own) == counted, name
+    plan = compute_plan(config, facts, read_shapes(facts.folder, facts.num_layers), {})
+    planned = {part.name: part.parameters for part in plan.parts if part.kind == "head"}
+    assert planned == {name: count_parameters(model.chain.get_head(name, 1)) for name in planned}
 
 
 def test_a_tuned_table_is_the_same_parameter(backbone):

@@ -196,6 +196,19 @@ def test_command_line_from_training_to_prediction(folder, backbone, capsys, monk
     assert "intent@2" in lines[0]
 
 
+def test_stages_are_named_as_they_begin(folder, backbone, capsys):
+    stages = [{"name": "short", "depth": 1, "epochs": 1}, {"name": "whole", "epochs": 2}]
+    config = write_config(folder, backbone, stages=stages)
+    assert main(["train", str(config), "--out", str(folder / "out")]) == 0
+    printed = capsys.readouterr()
+    lines = [line for line in printed.err.splitlines() if line.startswith(("Stage", "short", "whole"))]
+    assert lines[0] == "Stage 1, short: tasks, 1 epoch, 1 link"
+    assert lines[1].startswith("short: epoch 1/3  intent@1 accuracy")
+    assert lines[2] == "Stage 2, whole: tasks, 2 epochs, 2 links"
+    assert lines[4].startswith("whole: epoch 3/3")
+    assert json.loads(printed.out)["stages"][0]["best_epoch"] == 1
+
+
 def test_standard_input(folder, backbone):
     execute(folder, backbone)
     done = subprocess.run(
