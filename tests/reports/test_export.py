@@ -119,3 +119,32 @@ def test_answers_of_a_predictor_as_csv():
     assert first["price@0"] == "-1.5"
     assert first["slots@1"] == "B-x"
     assert second["slots@1"] == ""
+
+
+def test_rows_of_several_data_sets_side_by_side():
+    """Tokens here, pairs there: what a row lacks is null, and each head has gold on its own set's rows alone."""
+    from chain_core.ui.report_table import build_table, render_tags
+
+    heads = {
+        "slots": HeadInfo("tagging", (1,), ("O", "B-x")),
+        "topic": HeadInfo("classification", (1,), ("a", "b"), "pairs"),
+        "mark": HeadInfo("regression", (1,), (), "pairs"),
+    }
+    columns = {
+        "row": [0, 1, 2], "text": ["in Paris", "one", "two"], "tokens": [["in", "Paris"], None, None],
+        "pair": [None, "three", "four"],
+        "gold:slots": [["O", "B-x"], None, None], "pred:slots@1": [["O", "O"], [], []], "conf:slots@1": [0.5, 1, 1],
+        "gold:topic": [None, "a", "b"], "pred:topic@1": ["a", "a", "a"], "conf:topic@1": [0.9, 0.8, 0.7],
+        "gold:mark": [None, 1.0, 2.0], "pred:mark@1": [0.0, 1.0, 2.5],
+    }  # fmt: skip
+    predictions = build_predictions(columns, heads, split="test", run="joined")
+    examples = compute_examples(predictions)
+    rows = read(export_csv(predictions, examples))
+    assert [row["pair"] for row in rows] == ["", "three", "four"]
+    for language in LANGUAGES:
+        page = render_page(predictions, examples, build_say(language), language=language)
+        assert "Paris" in page
+        assert "three" in page
+    assert filter_examples(examples, predictions, show="wrong")["row"].tolist() == [0, 2]
+    assert len(build_table(examples, predictions, ["slots", "topic", "mark"])) == 3
+    assert "Paris" in render_tags(examples, predictions, "slots", build_say("en"))

@@ -368,3 +368,14 @@ def test_several_data_sets_from_the_config_to_the_answers(folder, backbone, caps
     assert answers[0]["pair"] == other[0]["reply"]
     written = resolve_config(load_yaml((run / "config.yaml").read_text()))
     assert written.also["pairs"].data.train == str(folder / "pairs.jsonl")
+
+
+def test_a_chain_that_has_not_grown_answers_as_it_was_judged(folder, backbone):
+    execute(folder, backbone, stages=[{"depth": 1, "epochs": 2}], chain={"depth": 2, "width": 32, "links": [
+        {"kind": "attention"}, {"kind": "attention", "init": "random"},
+    ]})  # fmt: skip
+    saved = load_predictions(folder / "run" / "predictions" / "test.parquet")
+    predictor = load_predictor(folder / "run")
+    assert predictor.bundle.model.chain.active_depth == 1
+    answers = list(predictor.predict([{"tokens": tokens} for tokens in saved.table["tokens"].to_pylist()]))
+    assert [answer["heads"]["intent"]["2"]["label"] for answer in answers] == saved.get_predicted("intent", 2)
