@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -22,6 +23,7 @@ class Vocabulary:
     """(V,) bool: tokens that are never hidden."""
 
 
+@lru_cache(maxsize=8)
 def build_vocabulary(facts: BackboneFacts) -> Vocabulary | None:
     """What masking must know; None where the backbone has no token that hides another."""
     tokenizer = load_tokenizer(facts.folder)

@@ -181,3 +181,19 @@ def test_the_plan_spends_the_budget(folder: Path) -> None:
     spent = sum(part.parameters for part in plan.parts if part.kind == "link")
     assert 450_000 < spent <= 500_000
     assert plan.densities == tuple(sorted(plan.densities))
+
+
+def test_stages_and_starts_are_held_against_what_is_there(folder: Path) -> None:
+    stages = [{"objective": "causal_lm", "data": "none.txt"}, {"objective": "masked_lm"}, {}]
+    found = list_problems(inspect(folder, stages=stages, start={"run": "nowhere"}))
+    assert ("stages[0].data", "file_missing") in found
+    assert ("stages[0].objective", "causal_lm_encoder") in found
+    assert ("start.run", "start_missing") in found
+    assert not any(path.startswith("stages[1]") for path, _ in found)
+
+
+def test_the_plan_counts_the_head_that_a_stage_will_add(folder: Path) -> None:
+    plan = inspect(folder, stages=[{"objective": "masked_lm"}, {}]).plan
+    assert plan is not None
+    (part,) = (part for part in plan.parts if part.name == "masked_lm")
+    assert part.parameters > 30_000
