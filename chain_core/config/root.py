@@ -42,6 +42,10 @@ class Config(Section):
     """One after the other; null: one stage that trains everything for `train.epochs`."""
     start: StartConfig | None = None
 
+    def get_sets(self) -> dict[str, SetConfig]:
+        """Every data set by its name: that of `data` is "" and comes first."""
+        return {"": SetConfig(data=self.data, input=self.input), **self.also}
+
     def get_input(self, head: str) -> InputConfig:
         """The input columns of the data set that a head learns from."""
         name = (self.heads or {})[head].data

@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -19,23 +18,12 @@ import pyarrow.compute as pc
 
 from chain_core.config import AugmentConfig
 from chain_core.data.cells import join_lists, split_lists
+from chain_core.data.copies import Copies
 from chain_core.data.labels import is_bio
 from chain_core.data.text import Texts
 from chain_core.data.words import split_words
-from chain_core.errors import DataError
 
 _PLAIN_END, _PLAIN_START = re.compile(r"[a-zA-Z0-9]$"), re.compile(r"[a-zA-Z0-9]")
-
-
-@dataclass(frozen=True)
-class Copies:
-    """M changed rows."""
-
-    rows: np.ndarray
-    """(M,) which row each is a copy of."""
-    texts: Texts
-    tags: Mapping[str, pa.Array]
-    """Column -> list<text> (M,), null where the row has none."""
 
 
 @dataclass(frozen=True)
@@ -275,55 +263,3 @@ def list_words(texts: Texts, rows: np.ndarray) -> list[str]:
     return sorted(
         {word.lower() for part in parts for text in part.take(taken).to_pylist() for word in split_words(text)}
     )
-
-
-def read_synonyms(path: Path) -> dict[str, tuple[str, ...]]:
-    """Word in small letters -> what may stand for it, from a file of comma-separated groups, one a line, # a remark.
-
-    Raises DataError for a file that is missing, cannot be read, or has no group of two.
-    """
-    if not path.is_file():
-        raise DataError("synonyms_missing", path="augment.synonyms", file=str(path))
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "UTF-8"
-        raise DataError("synonyms_unreadable", path="augment.synonyms", file=str(path), reason=reason) from None
-    groups: dict[str, list[str]] = {}
-    for line in lines:
-        words = [" ".join(word.split()) for word in line.replace("\uff0c", ",").split(",") if word.strip()]
-        for word in words if not line.lstrip().startswith("#") else ():
-            others = [other for other in words if other.lower() != word.lower()]
-            groups.setdefault(word.lower(), []).extend(others)
-    found = {word: tuple(dict.fromkeys(others)) for word, others in groups.items() if others}
-    if not found:
-        raise DataError("synonyms_empty", path="augment.synonyms", file=str(path))
-    return found
-
-
-def join_copies(first: Copies, second: Copies) -> Copies:
-    """Both, one after the other."""
-    pair = None
-    if first.texts.second is not None and second.texts.second is not None:
-        pair = join_cells(first.texts.second, second.texts.second)
-    texts = Texts(first.texts.kind, join_cells(first.texts.first, second.texts.first), pair)
-    tags = {name: join_cells(column, second.tags[name]) for name, column in first.tags.items()}
-    return Copies(np.concatenate([first.rows, second.rows]), texts, tags)
-
-
-def append_copies(table: pa.Table, copies: Copies, replaced: Mapping[str, pa.Array]) -> pa.Table:
-    """The table with the copies' rows behind its own.
-
-    `replaced`: column -> its cells of all rows, old and new, where they are not those of the rows copied.
-    """
-    rows = pa.array(copies.rows)
-    columns = {}
-    for name, column in zip(table.column_names, table.columns, strict=True):
-        cells = column.take(rows)
-        columns[name] = replaced.get(name, pa.chunked_array([*column.chunks, *cells.chunks], column.type))
-    return pa.table(columns)
-
-
-def join_cells(old: pa.Array, new: pa.Array) -> pa.Array:
-    """Cells of all rows in the old ones' type."""
-    return pa.concat_arrays([old, new.cast(old.type)])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -174,6 +174,11 @@ def _read_tags(column: pa.Array, scheme: bool) -> tuple[pa.Array, int, bool]:
              for name, prefix, kind in zip(names, prefixes, types, strict=True)]  # fmt: skip
     mended = pa.array(plain + begun, pa.string()).take(pa.array(np.where(wrong, codes + len(names), codes)))
     return join_lists(mended, offsets, missing), int(wrong.sum()), converted
+
+
+def order_labels(labels: Iterable[str], kind: str) -> tuple[str, ...]:
+    """A label space in its order: sorted, of tags "O" first."""
+    return tuple(sorted(labels, key=lambda label: (label != "O" or kind != "tagging", label)))
 
 
 def is_bio(label_space: Sequence[str]) -> bool:

@@ -13,7 +13,7 @@ from chain_core.config import HeadConfig, InputConfig
 from chain_core.data.answers import count_unfound, encode_answers
 from chain_core.data.cells import Note, build_note, is_list, split_lists, to_lists
 from chain_core.data.infer import infer_columns, suggest_config
-from chain_core.data.labels import find_separator, read_gold, read_tags
+from chain_core.data.labels import find_separator, order_labels, read_gold, read_tags
 from chain_core.data.task import KINDS, ROLES, SENTENCE_LABELS, Column, Task
 from chain_core.data.text import check_lengths, get_column, read_texts
 from chain_core.errors import DataError
@@ -88,8 +88,7 @@ def _build_task(
     single = [label for label, count in counts.items() if count == 1]
     if single and head.kind != "tagging":
         notes.append(build_note("classes_single", column=head.column, labels=_name_some(single), count=len(single)))
-    space = sorted(counts, key=lambda label: (label != "O" or head.kind != "tagging", label))
-    return replace(task, label_space=tuple(space), notes=tuple(notes))
+    return replace(task, label_space=order_labels(counts, head.kind), notes=tuple(notes))
 
 
 def _complete_span(task: Task, gold: pa.Array, train: pa.Array) -> Task:

@@ -10,18 +10,12 @@ import numpy as np
 import pyarrow as pa
 
 from chain_core.config import AugmentConfig, Config
-from chain_core.data.augment import (
-    Copies,
-    append_copies,
-    change_rows,
-    join_cells,
-    join_copies,
-    list_words,
-    read_synonyms,
-)
+from chain_core.data.augment import change_rows, list_words
 from chain_core.data.cells import Note, build_note, find_missing, split_lists
+from chain_core.data.copies import Copies, append_copies, join_cells, join_copies
 from chain_core.data.labels import read_gold
 from chain_core.data.rows import RowSet
+from chain_core.data.synonyms import read_synonyms
 from chain_core.data.text import Texts, get_column
 from chain_core.data.words import split_words
 from chain_core.modeling.catalogue import BackboneFacts

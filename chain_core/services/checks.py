@@ -15,30 +15,17 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from chain_core.config import (
-    SELF_SUPERVISED,
-    Config,
-    DataConfig,
-    HeadConfig,
-    InputConfig,
-    SetConfig,
-    find_problems,
-    resolve_config,
-)
-from chain_core.data.schema import Task, build_tasks
-from chain_core.data.splits import split_rows
-from chain_core.data.store import open_rows
-from chain_core.data.text import read_texts
+from chain_core.config import Config, DataConfig, find_problems, resolve_config
+from chain_core.data.schema import Task
 from chain_core.errors import BackboneError, ChainError, ConfigError, DataError
-from chain_core.modeling.catalogue import BackboneFacts, load_token_counter
+from chain_core.modeling.catalogue import BackboneFacts
 from chain_core.modeling.density import fill_densities
 from chain_core.modeling.plan import Plan, Workload, compute_plan
 from chain_core.modeling.shapes import BackboneShapes, read_shapes
 from chain_core.services.complete import add_language_heads, complete_mapping
+from chain_core.services.draft_rows import DraftRows, count_workload, open_table, read_rows
 from chain_core.services.problems import Problem, build_problem, check_backbone, check_columns, check_files
-
-SAMPLE_ROWS = 300
-"""Rows whose lengths in tokens stand for all."""
+from chain_core.services.sets import list_heads
 
 
 @dataclass(frozen=True)
@@ -74,7 +61,7 @@ def inspect_draft(
     if len(tables) <= len(config.also):
         return Inspection(tuple(problems), config, columns, targets=targets)
     views = {name: _view(config, name) for name in tables}
-    rows = {name: _read_rows_cached(tables[name], views[name]) for name in tables} if config.heads else {}
+    rows = {name: read_rows(tables[name], views[name]) for name in tables} if config.heads else {}
     for name, found in rows.items():
         problems += _place(found.problems, name)
     problems += check_backbone(config, facts, shapes)
@@ -89,7 +76,7 @@ def inspect_draft(
     if facts is not None and shapes is not None and not any(p.path.startswith("chain.taps") for p in problems):
         classes = {task.name: max(len(task.label_space), 1) for task in tasks}
         workload = _join_workloads(
-            [_count_workload(tables[name], views[name], facts, found.sizes or {}) for name, found in rows.items()]
+            [count_workload(tables[name], views[name], facts, found.sizes or {}) for name, found in rows.items()]
         )
         try:
             built = fill_densities(add_language_heads(config), facts, shapes)
@@ -106,7 +93,7 @@ def _open_tables(draft: Mapping[str, Any], folder: Path, problems: list[Problem]
     tables = {}
     for name, section in sections.items():
         try:
-            tables[name] = _open_table(_read_data_config(section), folder)
+            tables[name] = open_table(_read_data_config(section), folder)
         except ConfigError:
             pass  # `find_problems` has said so
         except (ChainError, OSError) as error:
@@ -116,12 +103,8 @@ def _open_tables(draft: Mapping[str, Any], folder: Path, problems: list[Problem]
 
 def _view(config: Config, name: str) -> Config:
     """The config as one data set sees it: its rows, its input columns, the heads that learn from its columns."""
-    part = config.also[name] if name else SetConfig(data=config.data, input=config.input)
-    heads = {
-        key: head
-        for key, head in (config.heads or {}).items()
-        if (head.data or "") == name and head.kind not in SELF_SUPERVISED
-    }
+    part = config.get_sets()[name]
+    heads = list_heads(config, name)
     return config.model_copy(update={"data": part.data, "input": part.input, "heads": heads})
 
 
@@ -132,7 +115,7 @@ def _place(problems: Iterable[Problem], name: str) -> Iterator[Problem]:
         yield Problem(f"also.{name}.{problem.path}", problem.error) if inside else problem
 
 
-def _add_sizes(rows: Iterable[_Rows]) -> dict[str, int] | None:
+def _add_sizes(rows: Iterable[DraftRows]) -> dict[str, int] | None:
     """Split -> rows of all data sets together; None where one of them cannot be split."""
     total: dict[str, int] = {}
     for found in rows:
@@ -157,7 +140,7 @@ def _join_workloads(parts: Sequence[Workload | None]) -> Workload | None:
 def complete_draft(draft: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """The draft with its input, split column and heads inferred from the columns where it leaves them out."""
     try:
-        return complete_mapping(draft, _open_table(_read_data_config(draft), folder))
+        return complete_mapping(draft, open_table(_read_data_config(draft), folder))
     except (ChainError, OSError):
         return dict(draft)
 
@@ -165,7 +148,7 @@ def complete_draft(draft: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 def read_columns(data: Any, folder: Path) -> tuple[str, ...]:
     """The columns of a `data` section. Raises ChainError where its rows cannot be read."""
     try:
-        return tuple(_open_table(_read_data_config({"data": data}), folder).column_names)
+        return tuple(open_table(_read_data_config({"data": data}), folder).column_names)
     except OSError as error:
         raise _explain(error) from None
 
@@ -178,125 +161,9 @@ def list_columns(data: Any, folder: Path) -> tuple[str, ...]:
         return ()
 
 
-@dataclass(frozen=True)
-class _Rows:
-    problems: tuple[Problem, ...]
-    tasks: tuple[Task, ...]
-    sizes: Mapping[str, int] | None
-
-
-_LATEST_TABLES: dict[tuple[Any, ...], pa.Table] = {}
-_KEPT_TABLES = 4
-
-
-def _open_table(data: DataConfig, folder: Path) -> pa.Table:
-    """The rows of a data config; read again only where a file has changed."""
-    sources = [value for value in (data.train, data.validation, data.test) if isinstance(value, str)]
-    key = (data, folder, *(_stamp(folder, source) for source in sources))
-    if key not in _LATEST_TABLES:
-        _, table = open_rows(data, folder)
-        while len(_LATEST_TABLES) >= _KEPT_TABLES:
-            _LATEST_TABLES.pop(next(iter(_LATEST_TABLES)), None)
-        _LATEST_TABLES[key] = table
-    return _LATEST_TABLES[key]
-
-
-def _stamp(folder: Path, source: str) -> tuple[int, ...]:
-    try:
-        status = (folder / source).expanduser().stat()
-    except (OSError, ValueError, RuntimeError):
-        return ()
-    return status.st_mtime_ns, status.st_size
-
-
 def _read_data_config(draft: Any) -> DataConfig:
     data = draft.get("data") if isinstance(draft, Mapping) else None
     return resolve_config({"data": data}).data
-
-
-class _TableKey:
-    """A table that a cache can keep by identity."""
-
-    def __init__(self, table: pa.Table) -> None:
-        self.table = table
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _TableKey) and self.table is other.table
-
-    def __hash__(self) -> int:
-        return id(self.table)
-
-
-def _read_rows_cached(table: pa.Table, config: Config) -> _Rows:
-    heads = tuple(
-        (
-            name,
-            HeadConfig(
-                kind=head.kind, column=head.column, separator=head.separator, start=head.start, spans=head.spans
-            ),
-        )
-        for name, head in (config.heads or {}).items()
-    )
-    read = {role: getattr(config.input, role) for role in ("text", "pair", "tokens")}
-    if any(name is not None and name not in table.column_names for name in read.values()):
-        # A problem of its own, which hides those of the heads that read these columns.
-        heads = tuple(item for item in heads if item[1].kind not in ("span", "relation"))
-        read = {}
-    return _read_rows(_TableKey(table), config.data, heads, InputConfig(**read))
-
-
-@lru_cache(maxsize=32)
-def _read_rows(
-    key: _TableKey, data: DataConfig, heads: tuple[tuple[str, HeadConfig], ...], columns: InputConfig
-) -> _Rows:
-    """Tasks and split sizes; a head whose labels cannot be learnt is a problem of its own."""
-    table, problems = key.table, []
-    tasks: list[Task] = []
-    for name, head in heads:
-        try:
-            tasks += build_tasks(table, {name: head}, None, columns)
-        except DataError as error:
-            problems.append(Problem(f"heads.{name}", error))
-    try:
-        rows = split_rows(table, data, tasks, columns)
-        train = rows["train"] if len(rows["train"]) < table.num_rows else None
-    except DataError as error:
-        return _Rows((*problems, Problem("data", error)), tuple(tasks), None)
-    sizes = {split: len(numbers) for split, numbers in rows.items()}
-    learnt: list[Task] = []
-    by_name = dict(heads)
-    for task in tasks:
-        try:
-            learnt += build_tasks(table, {task.name: by_name[task.name]}, train, columns)
-        except DataError as error:
-            problems.append(Problem(f"heads.{task.name}", error))
-    return _Rows(tuple(problems), tuple(learnt), sizes)
-
-
-def _count_workload(table: pa.Table, config: Config, facts: BackboneFacts, sizes: Mapping[str, int]) -> Workload | None:
-    if not sizes:
-        return None
-    limit = config.input.max_length or facts.max_length
-    columns = InputConfig(text=config.input.text, pair=config.input.pair, tokens=config.input.tokens)
-    try:
-        lengths = _count_tokens(_TableKey(table), columns, facts.name)
-    except (ChainError, OSError):
-        return None
-    lengths = np.minimum(lengths, limit)
-    train = sizes.get("train", 0)
-    return Workload(train, sum(sizes.values()) - train, float(lengths.mean()), int(lengths.max()))
-
-
-@lru_cache(maxsize=32)
-def _count_tokens(key: _TableKey, columns: InputConfig, backbone: str) -> np.ndarray:
-    """Lengths in tokens of a sample of rows, spread over the table."""
-    rows = np.unique(np.linspace(0, key.table.num_rows - 1, SAMPLE_ROWS).astype(np.int64))
-    sample = key.table.take(rows)
-    texts = read_texts(sample, columns)
-    count = load_token_counter(backbone)
-    first = [" ".join(cell) if isinstance(cell, list) else cell for cell in texts.first.to_pylist()]
-    lengths = count(first)
-    return lengths + count(texts.second.to_pylist()) if texts.second is not None else lengths
 
 
 def _read_shapes(facts: BackboneFacts | None, problems: list[Problem]) -> BackboneShapes | None:

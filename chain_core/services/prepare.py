@@ -74,8 +74,8 @@ def open_tables(config: Config, folder: Path) -> tuple[Config, dict[str, pa.Tabl
     """The config completed, entry of `also` ("" for `data`) -> its table, and notes."""
     tables: dict[str, pa.Table] = {}
     notes: list[dict[str, Any]] = []
-    for name, data in {"": config.data, **{name: part.data for name, part in config.also.items()}}.items():
-        data_set, tables[name] = open_rows(data, folder)
+    for name, part in config.get_sets().items():
+        data_set, tables[name] = open_rows(part.data, folder)
         notes += data_set.notes
     others = {name: table for name, table in tables.items() if name}
     config, inferred = complete_config(config, tables[""], others)

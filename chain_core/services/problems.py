@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from chain_core.config import LORA_TUNINGS, Config
-from chain_core.data.augment import read_synonyms
+from chain_core.data.synonyms import read_synonyms
 from chain_core.data.unlabelled import check_source
 from chain_core.errors import BackboneError, ChainError, ConfigError, DataError
 from chain_core.modeling.catalogue import BackboneFacts

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from chain_core.config import Config, HeadConfig, load_yaml, resolve_config
 from chain_core.data.cells import is_list, split_lists
-from chain_core.data.labels import read_gold
+from chain_core.data.labels import order_labels, read_gold
 from chain_core.data.rows import RowSet
 from chain_core.data.store import open_rows
 from chain_core.data.task import Task
@@ -41,11 +41,10 @@ def read_replay(config: Config, bundle: Path, tasks: Sequence[Task]) -> list[Row
     kind. Raises ConfigError where there is no such head, DataError where the rows are gone."""
     assert config.start is not None
     old = _load_config(bundle)
-    parts = {"": old.data, **{name: part.data for name, part in old.also.items()}}
     kinds = {task.name: task.kind for task in tasks}
     random = np.random.default_rng(config.train.seed)
     found = []
-    for part in read_sets(old, {name: open_rows(data, bundle)[1] for name, data in parts.items()}):
+    for part in read_sets(old, {name: open_rows(part.data, bundle)[1] for name, part in old.get_sets().items()}):
         shared = tuple(task for task in part.tasks if kinds.get(task.name) == task.kind)
         rows = part.splits["train"]
         count = min(max(round(len(rows) * config.start.replay), 1), len(rows))
@@ -89,5 +88,4 @@ def widen_task(task: Task, sets: Sequence[RowSet]) -> Task:
                 labels |= set(pc.unique(items.drop_null()).to_pylist())
     if labels == set(task.label_space):
         return task
-    ordered = sorted(labels, key=lambda label: (label != "O" or task.kind != "tagging", label))
-    return replace(task, label_space=tuple(ordered))
+    return replace(task, label_space=order_labels(labels, task.kind))

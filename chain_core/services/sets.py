@@ -16,8 +16,7 @@ from chain_core.data.text import read_texts
 
 def read_sets(config: Config, tables: Mapping[str, pa.Table]) -> list[RowSet]:
     """Each data set's rows, that of `data` first."""
-    parts = {"": SetConfig(data=config.data, input=config.input), **config.also}
-    return [_read_set(name, part, tables[name], list_heads(config, name)) for name, part in parts.items()]
+    return [_read_set(name, part, tables[name], list_heads(config, name)) for name, part in config.get_sets().items()]
 
 
 def list_heads(config: Config, data: str) -> dict[str, HeadConfig]:

@@ -41,6 +41,11 @@ class Feed:
         """Relation head -> its rows' spans."""
         return self.texts.spans if self.texts is not None else {}
 
+    @property
+    def lengths(self) -> np.ndarray:
+        """(N,) int64, positions that each row takes up."""
+        return np.ones(self.encoded.rows, np.int64) if self.pooled else self.encoded.lengths
+
     def build_batch(self, rows: np.ndarray, *, labelled: bool = True) -> Batch:
         """The rows as one padded batch."""
         labels = self.labels if labelled else None
@@ -48,8 +53,7 @@ class Feed:
 
     def split_evaluation(self, rows: np.ndarray) -> Iterator[np.ndarray]:
         """The rows in batches of like length, for a pass without gradients."""
-        lengths = np.ones(self.encoded.rows, np.int64) if self.pooled else self.encoded.lengths
-        for part in split_by_tokens(lengths, rows, EVALUATION_TOKENS):
+        for part in split_by_tokens(self.lengths, rows, EVALUATION_TOKENS):
             for start in range(0, len(part), MAX_EVALUATION_ROWS):
                 yield part[start : start + MAX_EVALUATION_ROWS]
 

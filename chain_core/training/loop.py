@@ -113,8 +113,8 @@ def _train_stage(stage: Stage, course: _Course) -> Events:
     """One stage; the model ends with its best weights."""
     model, settings, started = course.model, stage.settings, time.perf_counter()
     lesson = _Lesson(stage, course)
+    lengths = stage.feed.lengths
     groups = group_rows(stage.labels, stage.rows, settings)
-    lengths = np.ones(stage.feed.encoded.rows, np.int64) if stage.feed.pooled else stage.feed.encoded.lengths
     best, first, epochs = Best(model, keep=course.epoch > 0), course.epoch, course.epochs
     reason = "finished"
     while course.epoch < first + settings.epochs and reason == "finished":

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chain_core.config import AugmentConfig
-from chain_core.data.augment import change_rows, list_words, match_case, read_synonyms
+from chain_core.data.augment import change_rows, list_words, match_case
+from chain_core.data.synonyms import read_synonyms
 from chain_core.data.text import Texts
 from chain_core.data.words import split_words
 from chain_core.errors import DataError
