@@ -8,12 +8,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from chain_core.errors import ChainError, ConfigError, DataError
+from chain_core.errors import ChainError, ConfigError, DataError, RunError
 from chain_core.messages import render
 
 
@@ -21,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit status."""
     options = build_parser().parse_args(arguments)
     try:
-        options.action(options)
+        return options.action(options) or 0
     except ChainError as error:
         print(" ".join(str(error).split()), file=sys.stderr)
         return 2
@@ -42,6 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("config", type=Path, metavar="CONFIG")
     train.add_argument("--out", type=Path, metavar="DIR", help="the run's folder (default: runs/NAME)")
     train.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
+    train.add_argument("--resume", action="store_true", help="go on with the run that DIR holds, if it left off")
     train.set_defaults(action=run_train)
 
     evaluate = commands.add_parser("evaluate", help="score a trained chain on labelled rows")
@@ -63,7 +65,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def run_train(options: argparse.Namespace) -> None:
+def run_train(options: argparse.Namespace) -> int:
     from chain_core.config import apply_overrides, load_yaml, resolve_config
 
     try:
@@ -72,15 +74,45 @@ def run_train(options: argparse.Namespace) -> None:
         reason = getattr(error, "strerror", None) or "not UTF-8 text"
         raise ConfigError("config_unreadable", file=str(options.config), reason=reason) from None
     config = resolve_config(apply_overrides(load_yaml(text), options.overrides))
+    from chain_core.services.checkpoints import find_step
     from chain_core.services.execute import execute_run
+    from chain_core.services.interrupts import PauseOnInterrupt
+    from chain_core.training.control import Paused
 
     out = options.out or Path("runs") / _slug(config.name)
+    _check_folder(out, resume=options.resume)
     progress = Progress(sys.stderr)
     try:
-        report = execute_run(config, out, folder=options.config.resolve().parent, emit=progress)
+        with PauseOnInterrupt(lambda: progress.say("phases.pausing")) as control:
+            report = execute_run(
+                config, out, folder=options.config.resolve().parent, emit=progress,
+                read_control=control.read, resume=options.resume,
+            )  # fmt: skip
+    except Paused:
+        progress.close()
+        progress.say("phases.paused", step=find_step(out) or 0, command=_list_again(options, out))
+        return 130
     finally:
         progress.close()
     print(json.dumps(report, indent=1))
+    return 0
+
+
+def _check_folder(out: Path, *, resume: bool) -> None:
+    """Raises RunError where a new run would do away with one that can go on."""
+    from chain_core.services.checkpoints import FOLDER, find_step
+
+    step = find_step(out)
+    if step is not None and not resume:
+        raise RunError("run_unfinished", folder=str(out), step=step, checkpoints=str(out / FOLDER))
+
+
+def _list_again(options: argparse.Namespace, out: Path) -> str:
+    """The command that goes on with a run."""
+    overrides = [part for override in options.overrides for part in ("--set", override)]
+    return shlex.join(
+        ["python", "-m", "chain_core", "train", str(options.config), "--out", str(out), *overrides, "--resume"]
+    )
 
 
 def run_evaluate(options: argparse.Namespace) -> None:
@@ -165,6 +197,7 @@ class Progress:
     def __call__(self, event: dict[str, Any]) -> None:
         show = {
             "phase": self._show_phase,
+            "resumed": self._show_resumed,
             "progress": self._show_progress,
             "stage": self._show_stage,
             "step": self._show_step,
@@ -179,6 +212,10 @@ class Progress:
             self.bar.close()
             self.bar = None
 
+    def say(self, key: str, **params: object) -> None:
+        """A sentence of the catalogue."""
+        self._say(render(key, "en", **params))
+
     def _say(self, text: str) -> None:
         if self.terminal:
             from tqdm import tqdm
@@ -190,6 +227,10 @@ class Progress:
     def _show_phase(self, event: dict[str, Any]) -> None:
         self.close()
         self._say(render(f"phases.{event['phase']}", "en"))
+
+    def _show_resumed(self, event: dict[str, Any]) -> None:
+        if event["step"]:
+            self.say("phases.resumed", step=event["step"])
 
     def _advance(self, done: int, total: int, unit: str) -> None:
         if not self.terminal:

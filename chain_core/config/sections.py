@@ -186,6 +186,12 @@ class TrainConfig(Section):
     """Stop after this many epochs without a better `metric`; null: never early."""
     metric: str = "mean"
     """What selects the best weights: `head/metric`, as `slots/entity_f1`, or `mean` of each head's first."""
+    accumulate: Int = Field(default=1, ge=1, le=4096)
+    """Parts that each batch is cut into to save memory; the gradient is that of the whole batch."""
+    checkpoint_minutes: Float | None = Field(default=5.0, gt=0, le=10_000)
+    """How often all that the run needs to go on is written to disk; null: not by time."""
+    checkpoint_steps: Int | None = Field(default=None, ge=1)
+    """The same by steps; null: not by steps."""
     seed: Int = Field(default=0, ge=0, lt=2**32)
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$")
     precision: Literal["auto", "fp32", "bf16"] = "auto"

@@ -7,6 +7,7 @@ target in the mean. A singular value at zero is one that a loaded bundle has at 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -18,6 +19,8 @@ ALLOCATIONS = 100
 """About how often the ranks are allocated anew."""
 ORTHOGONALITY = 0.5
 """Weight of the penalty, as in peft."""
+_SUMS = ("ipt", "exp_avg_ipt", "exp_avg_unc")
+"""What peft's allocator has summed up of every weight."""
 ADAPTER = "chain"
 """What peft calls the one adapter."""
 
@@ -49,6 +52,21 @@ class RankSchedule:
         if due or step == last:
             self._pattern = allocator.mask_to_budget(model, budget)
         self.settled = step == last
+
+    def get_state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """How far it has come: what JSON can hold, and the weights' importance as `NAME/WEIGHT`."""
+        sums = {name: getattr(self._allocator, name, {}) for name in _SUMS}
+        tensors = {f"{name}/{weight}": value for name, part in sums.items() for weight, value in part.items()}
+        return {"settled": self.settled, "pattern": self._pattern, "begun": self._allocator is not None}, tensors
+
+    def set_state(self, model: nn.Module, steps: int, state: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+        """Go on from there, in a training of as many steps."""
+        self.settled, self._pattern = state["settled"], dict(state["pattern"])
+        self._allocator = self._build_allocator(model, steps) if state["begun"] else None
+        places = {name: parameter.device for name, parameter in model.named_parameters()}
+        for key, value in tensors.items():
+            name, _, weight = key.partition("/")
+            getattr(self._allocator, name)[weight] = value.to(places[weight])
 
     def _build_allocator(self, model: nn.Module, steps: int) -> Any:
         from peft import AdaLoraConfig

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +29,15 @@ from chain_core.modeling.model import ChainModel, build_model
 from chain_core.modeling.tuning import is_added
 from chain_core.reports.metrics import compute_report
 from chain_core.reports.predictions import HeadInfo, Predictions, build_predictions, save_predictions
+from chain_core.services.checkpoints import compute_run_key, prune_checkpoints
+from chain_core.services.journal import Journal
 from chain_core.services.machine import release_memory
 from chain_core.services.prepare import prepare_run
 from chain_core.services.replay import find_bundle
 from chain_core.storage.disk import is_full
 from chain_core.storage.entries import make_room
-from chain_core.training.assemble import Emit, Material, Stopped, build_feed, build_stage_feeds
+from chain_core.training.assemble import Emit, Material, build_feed, build_stage_feeds
+from chain_core.training.control import ReadControl, Stopped, ask_nothing, heed, heed_early
 from chain_core.training.evaluate import Answers, compute_answers
 from chain_core.training.feed import Feed
 from chain_core.training.loop import train
@@ -48,41 +51,41 @@ def execute_run(
     *,
     folder: Path,
     emit: Emit,
-    should_stop: Callable[[], bool] = lambda: False,
+    read_control: ReadControl = ask_nothing,
+    resume: bool = False,
 ) -> dict[str, Any]:
     """Run a config and return its report. `folder` is what relative paths are relative to.
 
-    Events go to `emit` and to `events.jsonl`. Raises ChainError for what the user can mend.
+    Events go to `emit` and to `events.jsonl`. `resume`: go on from the newest checkpoint in the folder, if there is one
+    that fits; the first event, `resumed`, says after how many of the earlier events the new ones stand.
+    Raises ChainError for what the user can mend, Paused and Cancelled where `read_control` asks for it.
     """
-    started = time.perf_counter()
-    out.mkdir(parents=True, exist_ok=True)
-    with (out / "events.jsonl").open("w", encoding="utf-8") as log:
-
-        def tell(event: dict[str, Any]) -> None:
-            event = {**event, "seconds": round(time.perf_counter() - started, 3)}
-            log.write(json.dumps(event, ensure_ascii=False) + "\n")
-            log.flush()
-            emit(event)
-
-        try:
-            return _execute(config, out, folder, tell, should_stop, started)
-        except Stopped:
-            tell({"kind": "done", "reason": "stopped", "report": {}})
-            return {}
-        except OSError as error:
-            if is_full(error):
-                raise ResourceError("disk_full", folder=str(out)) from error
-            raise
-        except torch.OutOfMemoryError as error:
-            raise ResourceError("device_memory", batch_size=config.train.batch_size) from error
-        finally:
-            with suppress(OSError):
-                make_room()  # the run's own entries are free again, and count as the last used
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with closing(Journal(out, emit, resume=resume)) as journal:
+            try:
+                report = _execute(config, out, folder, journal, read_control)
+            except Stopped:
+                report = {}
+                journal.tell({"kind": "done", "reason": "stopped", "report": report})
+            if journal.reason != "stopped":
+                prune_checkpoints(out, 0)
+            return report
+    except OSError as error:
+        if is_full(error):
+            raise ResourceError("disk_full", folder=str(out)) from error
+        raise
+    except torch.OutOfMemoryError as error:
+        raise ResourceError("device_memory", batch_size=config.train.batch_size) from error
+    finally:
+        with suppress(OSError):
+            make_room()  # the run's own entries are free again, and count as the last used
 
 
-def _execute(config: Config, out: Path, folder: Path, tell: Emit, should_stop: Callable[[], bool], started: float):
+def _execute(config: Config, out: Path, folder: Path, journal: Journal, read_control: ReadControl) -> dict[str, Any]:
+    tell = journal.tell
     tell({"kind": "phase", "phase": "reading"})
-    material = prepare_run(config, folder)
+    material = prepare_run(config, folder, check=lambda: heed_early(read_control()))
     release_memory()
     config = material.config
     for note in material.notes:
@@ -93,21 +96,26 @@ def _execute(config: Config, out: Path, folder: Path, tell: Emit, should_stop: C
     model = build_model(config, material.tasks, material.facts)
     start = _match_start(material, model, folder, tell)
     before = time.perf_counter()
-    feed = build_feed(material, model, device, dtype, tell, should_stop)
-    feeds = build_stage_feeds(material, model, feed, device, dtype, tell, should_stop)
+    feed = build_feed(material, model, device, dtype, tell, read_control)
+    feeds = build_stage_feeds(material, model, feed, device, dtype, tell, read_control)
     release_memory()
     seconds = {"features": time.perf_counter() - before}
 
+    journal.fit(compute_run_key(config, feed, feeds, material.facts, start))
     tell({"kind": "phase", "phase": "training"})
     outcome = _drive(
-        train(model, feed, material.tasks, config, device, dtype, should_stop, feeds=feeds, start=start), tell
-    )
+        train(
+            model, feed, material.tasks, config, device, dtype, read_control, feeds=feeds, start=start,
+            keeper=journal.build_keeper(config.train), checkpoint=journal.checkpoint,
+        ),
+        tell,
+    )  # fmt: skip
     seconds["training"] = outcome.seconds
     release_memory()
 
     tell({"kind": "phase", "phase": "evaluating"})
     predictions = {
-        split: _predict(material, feed, model, split, device, dtype)
+        split: _predict(material, feed, model, split, device, dtype, read_control)
         for split in ("validation", "test")
         if len(feed.splits[split]) and model.chain.answering_heads
     }
@@ -119,7 +127,7 @@ def _execute(config: Config, out: Path, folder: Path, tell: Emit, should_stop: C
         **compute_report(predictions),
         "best_epoch": outcome.best_epoch,
         **({"stages": [_describe_stage(stage) for stage in outcome.stages]} if config.stages else {}),
-        "seconds": {**seconds, "total": time.perf_counter() - started},
+        "seconds": {**seconds, "total": journal.seconds},
         "parameters": _describe_parameters(model, material.facts),
     }
     (out / "report.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
@@ -146,9 +154,12 @@ def _drive(events, tell: Emit) -> Outcome:
             return end.value
 
 
-def _predict(material: Material, feed: Feed, model: ChainModel, split: str, device, dtype) -> Predictions:
+def _predict(
+    material: Material, feed: Feed, model: ChainModel, split: str, device, dtype, read_control: ReadControl
+) -> Predictions:
     rows = feed.splits[split]
-    answers = compute_answers(model, feed, rows, device, dtype, labelled=False)
+    check = lambda: heed(read_control())  # noqa: E731
+    answers = compute_answers(model, feed, rows, device, dtype, labelled=False, check=check)
     return build_answer_table(answers, material.texts, feed.gold, material.tasks, split, material.config.name)
 
 

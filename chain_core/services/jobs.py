@@ -48,21 +48,19 @@ class Recorder:
 
     def emit(self, event: dict[str, Any]) -> None:
         """Take one event; written at once or within the next batch."""
-        if event["kind"] == "progress" and self._waiting and self._waiting[-1]["kind"] == "progress":
-            self._waiting.pop()  # only the latest matters
         self._waiting.append(event)
         if event["kind"] == "done":
             self.reason = event.get("reason")
         self._send_if_due(event["kind"] in _AT_ONCE)
 
-    def should_stop(self) -> bool:
-        """Whether to end the run soon. Cheap enough to ask at every step."""
+    def read_control(self) -> str:
+        """What is asked of the run. Cheap enough to ask at every step."""
         self._send_if_due(False)
         now = time.monotonic()
         if not self._stop and now - self._asked >= EVERY_SECONDS:
             self._asked = now
             self._stop = self._store.should_stop(self._run_id)
-        return self._stop
+        return "stop" if self._stop else ""
 
     def flush(self) -> None:
         """Write what still waits. Raises RunError where the store does not take it."""
@@ -95,7 +93,7 @@ def perform_run(store: Store, run_id: str, execute: Callable[..., Any]) -> str:
             run.path,
             folder=Path(run.folder),
             emit=recorder.emit,
-            should_stop=recorder.should_stop,
+            read_control=recorder.read_control,
         )
         recorder.flush()
         state = "stopped" if recorder.reason == "stopped" else "finished"

@@ -6,7 +6,7 @@ meet, and everything after this sees one long table of rows with gold labels her
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,9 +31,12 @@ from chain_core.services.sets import read_sets
 from chain_core.training.assemble import Material
 
 
-def prepare_run(config: Config, folder: Path) -> Material:
-    """Rows, tasks and splits of a config, what it left open inferred. Raises ChainError for all that cannot run."""
-    config, tables, notes = open_tables(config, folder)
+def prepare_run(config: Config, folder: Path, check: Callable[[], None] = lambda: None) -> Material:
+    """Rows, tasks and splits of a config, what it left open inferred. Raises ChainError for all that cannot run.
+
+    `check` is called between tables, and between the rows' copies; it may raise.
+    """
+    config, tables, notes = open_tables(config, folder, check)
     facts = read_facts(config.backbone.name)
     config, spent = _spend_budget(config, facts)
     for problem in find_objective_problems(config, facts):
@@ -42,6 +45,7 @@ def prepare_run(config: Config, folder: Path) -> Material:
     unlabelled = read_stages(config, folder)
     sets = []
     for part in read_sets(config, tables):
+        check()
         spent += [note for task in part.tasks for note in task.notes]
         part, told = augment_set(part, config, facts)
         sets.append(part)
@@ -70,11 +74,14 @@ def read_stages(config: Config, folder: Path) -> dict[int, Texts]:
     }
 
 
-def open_tables(config: Config, folder: Path) -> tuple[Config, dict[str, pa.Table], list[dict[str, Any]]]:
+def open_tables(
+    config: Config, folder: Path, check: Callable[[], None] = lambda: None
+) -> tuple[Config, dict[str, pa.Table], list[dict[str, Any]]]:
     """The config completed, entry of `also` ("" for `data`) -> its table, and notes."""
     tables: dict[str, pa.Table] = {}
     notes: list[dict[str, Any]] = []
     for name, part in config.get_sets().items():
+        check()
         data_set, tables[name] = open_rows(part.data, folder)
         notes += data_set.notes
     others = {name: table for name, table in tables.items() if name}

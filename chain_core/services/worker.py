@@ -122,7 +122,7 @@ def rehearse(execute: Callable[..., Any], should_stop: Callable[[], bool] = lamb
                 Path(folder) / "run",
                 folder=Path(folder),
                 emit=lambda event: None,
-                should_stop=should_stop,
+                read_control=lambda: "stop" if should_stop() else "",
             )
         finally:
             os.environ.pop("CHAIN_HOME")

@@ -24,6 +24,7 @@ from chain_core.modeling.model import ChainModel, load_lower
 from chain_core.modeling.reads import needs_places, needs_positions
 from chain_core.paths import get_folder
 from chain_core.storage.entries import load_limit
+from chain_core.training.control import ReadControl, heed_early
 from chain_core.training.feed import Feed, Labels, encode_all_labels
 from chain_core.training.language import Reader, build_causal_labels, build_language_feeds
 
@@ -31,10 +32,6 @@ Emit = Callable[[dict[str, Any]], None]
 EVERY_SECONDS = 0.2
 """At most so often a progress event."""
 GIGABYTE = 1e9
-
-
-class Stopped(Exception):
-    """The user stopped the run before it had trained anything."""
 
 
 @dataclass(frozen=True)
@@ -62,12 +59,12 @@ def build_feed(
     device: torch.device,
     dtype: torch.dtype,
     tell: Emit,
-    should_stop: Callable[[], bool],
+    read_control: ReadControl,
 ) -> Feed:
-    """All rows ready to be cut into batches. Tells phase, note and progress events; raises Stopped."""
+    """All rows ready to be cut into batches. Tells phase, note and progress events; raises Interruption."""
     config = material.config
     tell({"kind": "phase", "phase": "features"})
-    progress = _watch(tell, should_stop)
+    progress = _watch(tell, read_control)
     parts = _encode(material, tell, progress)
     encoded = join_encoded(parts)
     pooled = not needs_positions(config)
@@ -87,10 +84,10 @@ def build_stage_feeds(
     device: torch.device,
     dtype: torch.dtype,
     tell: Emit,
-    should_stop: Callable[[], bool],
+    read_control: ReadControl,
 ) -> dict[int, Feed]:
     """Number of each stage that learns the texts themselves -> its rows; as `build_feed`."""
-    config, progress = material.config, _watch(tell, should_stop)
+    config, progress = material.config, _watch(tell, read_control)
 
     def encode(texts: Texts, source: str) -> Encoded:
         return _encode_texts(material, texts, source, config.input, progress)
@@ -170,14 +167,13 @@ def _read_hidden(material, model, encoded, device, dtype, pooled, tell, progress
     return hidden
 
 
-def _watch(tell: Emit, should_stop: Callable[[], bool]) -> Callable[[int, int], None]:
-    """What a long computation calls with (done, total): tells it now and then, raises Stopped when asked to."""
+def _watch(tell: Emit, read_control: ReadControl) -> Callable[[int, int], None]:
+    """What a long computation calls with (done, total): tells it now and then, raises an Interruption when asked to."""
     last = time.perf_counter()
 
     def progress(done: int, total: int) -> None:
         nonlocal last
-        if should_stop():
-            raise Stopped
+        heed_early(read_control())
         if time.perf_counter() - last > EVERY_SECONDS or done == total:
             last = time.perf_counter()
             tell({"kind": "progress", "phase": "features", "done": done, "total": total})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,8 +58,12 @@ def compute_answers(
     *,
     labelled: bool = True,
     probabilities: bool = False,
+    check: Callable[[], None] = lambda: None,
 ) -> Answers:
-    """Predictions for the rows, and, with `labelled`, each head's mean loss over the rows that have its label."""
+    """Predictions for the rows, and, with `labelled`, each head's mean loss over the rows that have its label.
+
+    `check` is called before every batch and may raise.
+    """
     model.eval()
     place = {int(row): index for index, row in enumerate(rows)}
     tasks = model.chain.get_tasks()
@@ -73,6 +77,7 @@ def compute_answers(
         if probabilities and tasks[key[0]].kind in ("classification", "multilabel", "relation"):
             answers.probabilities[key] = np.zeros((len(rows), len(tasks[key[0]].label_space)), np.float32)
     for part in feed.split_evaluation(rows):
+        check()
         batch = feed.build_batch(part, labelled=labelled).to(device)
         with autocast(device, dtype):
             logits = model(batch)

@@ -37,6 +37,11 @@ class Feed:
     """What the rows were read from, for heads that look for spans."""
 
     @property
+    def draws(self) -> np.random.Generator | None:
+        """What it draws from as it builds batches; None where they are always the same."""
+        return None
+
+    @property
     def spans(self) -> Mapping[str, np.ndarray]:
         """Relation head -> its rows' spans."""
         return self.texts.spans if self.texts is not None else {}

@@ -65,6 +65,10 @@ class MaskedFeed(Feed):
     random: np.random.Generator = field(default_factory=np.random.default_rng)
     fixed: Fixed | None = None
 
+    @property
+    def draws(self) -> np.random.Generator:
+        return self.random
+
     def build_batch(self, rows: np.ndarray, *, labelled: bool = True) -> Batch:
         batch = build_batch(self.encoded, rows)
         assert batch.input_ids is not None

@@ -55,7 +55,8 @@ class Best:
     validation: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     settled: bool = False
     """Whether they have the form that the config asks for."""
-    _weights: dict[str, torch.Tensor] = field(default_factory=dict)
+    weights: dict[str, torch.Tensor] = field(default_factory=dict)
+    """Empty: none kept yet."""
 
     def __post_init__(self) -> None:
         if self.keep:
@@ -63,7 +64,7 @@ class Best:
 
     @property
     def kept(self) -> bool:
-        return bool(self._weights)
+        return bool(self.weights)
 
     def offer(self, score: float | None, epoch: int, validation: Mapping[str, Mapping[str, float]]) -> bool:
         """Keep these weights if they score higher; without a score, the latest are the best.
@@ -78,7 +79,7 @@ class Best:
         return True
 
     def _copy(self) -> None:
-        self._weights = {name: value.detach().clone() for name, value in self.model.get_saved().items()}
+        self.weights = {name: value.detach().clone() for name, value in self.model.get_saved().items()}
 
     def restore(self, model: ChainModel) -> None:
-        model.load_state_dict(self._weights, strict=False)
+        model.load_state_dict(self.weights, strict=False)

@@ -73,7 +73,7 @@ class Epoch:
         self.device = choose_device(config.train.device)
         self.dtype = choose_precision(config.train.precision, self.device)
         self.model = build_model(self.config, material.tasks, material.facts)
-        self.feed = build_feed(material, self.model, self.device, self.dtype, lambda event: None, lambda: False)
+        self.feed = build_feed(material, self.model, self.device, self.dtype, lambda event: None, lambda: "")
         self.model.to(self.device)
         self.optimiser = build_optimiser(self.model, self.config.train)
         self.rows = self.feed.splits["train"]

@@ -24,7 +24,8 @@ def execute_run(
     *,
     folder: Path,
     emit: Callable[[dict], None],
-    should_stop: Callable[[], bool] = lambda: False,
+    read_control: Callable[[], str] = lambda: "",
+    resume: bool = False,
 ) -> dict:
     """Emits a plausible run of two heads; `slow` in the name makes it last, `crash` fail, and so on."""
     start, word = time.monotonic(), config.name.split("-")[0]
@@ -44,7 +45,7 @@ def execute_run(
     tell("phase", phase="training")
     stopped = False
     for number in range(1, epochs * STEPS + 1):
-        stopped = stopped or should_stop()
+        stopped = stopped or read_control() == "stop"
         loss = 2.0 * 0.98**number
         losses = {"intent@3": loss / 2, "slots@1": loss / 3, "slots@3": loss / 4}
         tell(

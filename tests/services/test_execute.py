@@ -161,7 +161,7 @@ def test_heads_and_input_are_inferred(folder, backbone):
 def test_stop_before_training_writes_no_model(folder, backbone):
     config = resolve_config(build_mapping(backbone))
     events = []
-    report = execute_run(config, folder / "run", folder=folder, emit=events.append, should_stop=lambda: True)
+    report = execute_run(config, folder / "run", folder=folder, emit=events.append, read_control=lambda: "stop")
     assert report == {}
     assert events[-1] == {"kind": "done", "reason": "stopped", "report": {}, "seconds": events[-1]["seconds"]}
     with pytest.raises(RunError):

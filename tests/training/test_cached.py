@@ -151,7 +151,7 @@ def compare(folder, commands, tmp_path, way, precision):
     results = []
     for cached in (True, False):
         model = build_model(material.config, material.tasks, material.facts)
-        feed = build_feed(material, model, CPU, dtype, lambda event: None, lambda: False)
+        feed = build_feed(material, model, CPU, dtype, lambda event: None, lambda: "")
         assert feed.hidden, "nothing was cached"
         feed = feed if cached else build_uncached(material, model, feed, dtype)
         results.append(learn(material, model, feed, dtype))

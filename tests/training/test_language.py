@@ -63,14 +63,14 @@ def folder(tmp_path):
 def assemble(folder, mapping):
     material = prepare_run(resolve_config(mapping), folder)
     model = build_model(material.config, material.tasks, material.facts)
-    options = (CPU, torch.float32, lambda event: None, lambda: False)
+    options = (CPU, torch.float32, lambda event: None, lambda: "")
     feed = build_feed(material, model, *options)
     return material, model, feed, build_stage_feeds(material, model, feed, *options)
 
 
 def follow(folder, mapping):
     material, model, feed, feeds = assemble(folder, mapping)
-    events = train(model, feed, material.tasks, material.config, CPU, torch.float32, lambda: False, feeds=feeds)
+    events = train(model, feed, material.tasks, material.config, CPU, torch.float32, lambda: "", feeds=feeds)
     seen = []
     while True:
         try:
@@ -172,7 +172,7 @@ def test_only_the_parts_of_a_stage_get_gradients(folder, encoder):
     mapping = build_mapping(encoder, stages, backbone={"tuning": "full", "layers": 1})
     material, model, feed, feeds = assemble(folder, mapping)
     weights = {name: value.detach().clone() for name, value in model.named_parameters()}
-    events = train(model, feed, material.tasks, material.config, CPU, torch.float32, lambda: False, feeds=feeds)
+    events = train(model, feed, material.tasks, material.config, CPU, torch.float32, lambda: "", feeds=feeds)
     for event in events:
         if event["kind"] == "stage" and event["stage"] == 2:
             break

@@ -14,6 +14,7 @@ from chain_core.modeling.model import build_model
 from chain_core.modeling.ranks import count_ranks
 from chain_core.services.execute import prepare_run
 from chain_core.training.assemble import build_feed
+from chain_core.training.control import ask_nothing
 from chain_core.training.feed import choose_labelled
 from chain_core.training.loop import train
 from chain_core.training.optimiser import build_optimiser, compute_rate
@@ -29,7 +30,7 @@ HEADS = {
 }
 
 
-def start(folder, commands, tmp_path, *, should_stop=lambda: False, **sections):
+def start(folder, commands, tmp_path, *, read_control=ask_nothing, **sections):
     mapping = {
         "data": {"train": str(commands), "validation": 0.25},
         "input": {"tokens": "tokens"},
@@ -47,8 +48,8 @@ def start(folder, commands, tmp_path, *, should_stop=lambda: False, **sections):
     }
     material = prepare_run(resolve_config(mapping), tmp_path)
     model = build_model(material.config, material.tasks, material.facts)
-    feed = build_feed(material, model, CPU, torch.float32, lambda event: None, should_stop)
-    return model, feed, train(model, feed, material.tasks, material.config, CPU, torch.float32, should_stop)
+    feed = build_feed(material, model, CPU, torch.float32, lambda event: None, read_control)
+    return model, feed, train(model, feed, material.tasks, material.config, CPU, torch.float32, read_control)
 
 
 def finish(events):
@@ -88,7 +89,7 @@ def test_same_seed_same_numbers_other_seed_others(backbone, commands, tmp_path):
 
 def test_stop_keeps_what_there_is(backbone, commands, tmp_path):
     calls = itertools.count()
-    _, _, events = start(backbone, commands, tmp_path, should_stop=lambda: next(calls) > 12)
+    _, _, events = start(backbone, commands, tmp_path, read_control=lambda: "stop" if next(calls) > 12 else "")
     seen, outcome = finish(events)
     assert outcome.reason == "stopped"
     assert outcome.best_epoch >= 1

@@ -60,7 +60,7 @@ def build_mapping(backbone, *names):
 def prepare(mapping, folder):
     material = prepare_run(resolve_config(mapping), folder)
     model = build_model(material.config, material.tasks, material.facts)
-    return material, model, build_feed(material, model, CPU, torch.float32, lambda event: None, lambda: False)
+    return material, model, build_feed(material, model, CPU, torch.float32, lambda event: None, lambda: "")
 
 
 def test_joined_sets_give_the_losses_of_separate_sets(backbone, tmp_path):

@@ -12,6 +12,7 @@ from chain_core.errors import ConfigError
 from chain_core.modeling.model import build_model
 from chain_core.services.execute import prepare_run
 from chain_core.training.assemble import build_feed
+from chain_core.training.control import ask_nothing
 from chain_core.training.evaluate import compute_answers, compute_scores
 from chain_core.training.loop import train
 from chain_core.training.stages import find_part
@@ -23,7 +24,7 @@ HEADS = {
 }
 
 
-def start(folder, commands, tmp_path, *, should_stop=lambda: False, **sections):
+def start(folder, commands, tmp_path, *, read_control=ask_nothing, **sections):
     mapping = {
         "data": {"train": str(commands), "validation": 0.25},
         "input": {"tokens": "tokens"},
@@ -36,8 +37,8 @@ def start(folder, commands, tmp_path, *, should_stop=lambda: False, **sections):
     }  # fmt: skip
     material = prepare_run(resolve_config(mapping), tmp_path)
     model = build_model(material.config, material.tasks, material.facts)
-    feed = build_feed(material, model, CPU, torch.float32, lambda event: None, should_stop)
-    return model, feed, train(model, feed, material.tasks, material.config, CPU, torch.float32, should_stop)
+    feed = build_feed(material, model, CPU, torch.float32, lambda event: None, read_control)
+    return model, feed, train(model, feed, material.tasks, material.config, CPU, torch.float32, read_control)
 
 
 def finish(events):
@@ -137,7 +138,9 @@ def test_steps_and_epochs_count_on_and_patience_is_each_stages_own(backbone, com
 def test_stop_in_any_stage_keeps_the_best(backbone, commands, tmp_path, calls):
     counter = itertools.count()
     stages = [{"epochs": 2}, {"epochs": 5}]  # 6 steps an epoch
-    model, feed, events = start(backbone, commands, tmp_path, stages=stages, should_stop=lambda: next(counter) > calls)
+    model, feed, events = start(
+        backbone, commands, tmp_path, stages=stages, read_control=lambda: "stop" if next(counter) > calls else ""
+    )
     seen, outcome = finish(events)
     assert outcome.reason == "stopped"
     assert [event["kind"] for event in seen].count("stage") == (1 if calls < 12 else 2)

@@ -79,7 +79,7 @@ def test_a_longer_chain_judges_as_the_old_one_before_it_learns(old, backbone):
     material, model = prepare(old, mapping)
     start = match(old, model, material)
     start.apply(model)
-    feed = build_feed(material, model, CPU, torch.float32, lambda event: None, lambda: False)
+    feed = build_feed(material, model, CPU, torch.float32, lambda event: None, lambda: "")
     scores = compute_scores(
         compute_answers(model, feed, feed.splits["validation"], CPU, torch.float32), material.tasks, feed.gold
     )
@@ -186,8 +186,8 @@ def learn(folder, mapping):
     """Distance of the links' weights from the old ones after a run."""
     material, model = prepare(folder, mapping)
     start = match_start(material_folder(material), model, material.config, material.facts)
-    feed = build_feed(material, model, CPU, torch.float32, lambda event: None, lambda: False)
-    options = (material.tasks, material.config, CPU, torch.float32, lambda: False)
+    feed = build_feed(material, model, CPU, torch.float32, lambda event: None, lambda: "")
+    options = (material.tasks, material.config, CPU, torch.float32, lambda: "")
     for _ in train(model, feed, *options, start=start):
         pass
     names = [name for name in start.weights if ".cells." in name]

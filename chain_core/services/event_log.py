@@ -1,0 +1,71 @@
+"""`events.jsonl`: what a run has told, one JSON object a line, in the order of its numbers from 1."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+NAME = "events.jsonl"
+
+
+class EventLog:
+    """The file of one run, open at its end."""
+
+    def __init__(self, folder: Path, keep: int = 0) -> None:
+        """Go on after the first `keep` events, or fewer where it has fewer; what stands behind them goes, a line that a
+        crash has torn as well."""
+        path = folder / NAME
+        self.kept = list(_read(path, keep)) if keep else []
+        """The events that it goes on after."""
+        self.count = len(self.kept)
+        """Events that it holds."""
+        self._file = path.open("r+b" if self.kept else "wb")
+        for _ in range(self.count):
+            self._file.readline()
+        self._file.seek(self._file.tell())
+        self._file.truncate()
+
+    def append(self, event: dict[str, Any]) -> None:
+        self._file.write(json.dumps(event, ensure_ascii=False).encode() + b"\n")
+        self._file.flush()
+        self.count += 1
+
+    def clear(self) -> None:
+        """Begin again without any event."""
+        self._file.seek(0)
+        self._file.truncate()
+        self.kept, self.count = [], 0
+
+    def sync(self) -> None:
+        """To the disk itself."""
+        self._file.flush()
+        with suppress(OSError):
+            os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        with suppress(OSError):
+            self._file.close()
+
+
+def read_told(folder: Path, after: int, until: int) -> list[dict[str, Any]]:
+    """A run's events with the numbers `after` + 1 … `until`, as far as its folder has them."""
+    return list(_read(folder / NAME, until))[after:]
+
+
+def _read(path: Path, most: int) -> Iterator[dict[str, Any]]:
+    """The first events, up to a line that is torn or no JSON."""
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        for _, line in zip(range(most), file, strict=False):
+            try:
+                event = json.loads(line)
+            except ValueError:
+                return
+            if not line.endswith(b"\n") or not isinstance(event, dict):
+                return
+            yield event

@@ -1,0 +1,123 @@
+"""What the stages of one run share, and where it has come to; with a stage's lesson, that is all a checkpoint holds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from chain_core.config import SELF_SUPERVISED
+from chain_core.data.cells import build_note
+from chain_core.data.schema import Task
+from chain_core.modeling.model import ChainModel
+from chain_core.training.anchors import Anchor
+from chain_core.training.checkpoint import (
+    Checkpoint,
+    Keeper,
+    Tensors,
+    read_outcomes,
+    read_random,
+    read_torch_random,
+    read_weights,
+    restore_outcomes,
+    restore_random,
+    restore_torch_random,
+)
+from chain_core.training.control import ReadControl
+from chain_core.training.outcome import StageOutcome
+from chain_core.training.stages import Parts, Stage
+
+_COUNTS = ("step", "epoch", "tuned", "accumulate")
+
+
+@dataclass
+class Course:
+    """One run's way through its stages."""
+
+    model: ChainModel
+    tasks: Sequence[Task]
+    device: torch.device
+    dtype: torch.dtype
+    read_control: ReadControl
+    random: np.random.Generator
+    parts: Parts
+    to_come: list[Stage]
+    """This stage and those after it."""
+    keeper: Keeper | None = None
+    anchors: Sequence[Anchor] = ()
+    accumulate: int = 1
+    """Parts that a batch is cut into."""
+    tuned_steps: int = 0
+    """Of all stages that train the backbone."""
+    step: int = 0
+    epoch: int = 0
+    """Begun so far."""
+    tuned: int = 0
+    """Steps done that trained the backbone."""
+    outcomes: list[StageOutcome] = field(default_factory=list)
+    """Of the stages that are done."""
+    started: float = field(default_factory=time.perf_counter)
+    """On the clock of `perf_counter`, pauses taken out."""
+
+    @property
+    def language(self) -> set[str]:
+        """The heads that learn the texts themselves."""
+        return {task.name for task in self.tasks if task.kind in SELF_SUPERVISED}
+
+    @property
+    def steps(self) -> int:
+        """Of the whole run, as far as can be told."""
+        return self.step + sum(stage.steps for stage in self.to_come)
+
+    @property
+    def epochs(self) -> int:
+        return self.epoch + sum(stage.settings.epochs for stage in self.to_come)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the last stage was ended by the user."""
+        return bool(self.outcomes) and self.outcomes[-1].reason == "stopped"
+
+    def keep(
+        self,
+        lesson: Mapping[str, Any] | None = None,
+        tensors: Mapping[str, Tensors] | None = None,
+        *,
+        needed: bool = False,
+    ) -> dict[str, Any]:
+        """Have a checkpoint taken, in the midst of a stage with its `lesson`; the event that tells of it.
+
+        Where the disk does not take it the run goes on without, unless it is `needed`: then raises OSError.
+        """
+        assert self.keeper is not None
+        state = {
+            **{name: getattr(self, name) for name in _COUNTS},
+            "training_seconds": time.perf_counter() - self.started,
+            "outcomes": read_outcomes(self.outcomes),
+            "random": read_random(self.random),
+            "lesson": lesson,
+        }
+        weights, random = read_weights(self.model), read_torch_random(self.device)
+        try:
+            self.keeper.keep(Checkpoint(state, {**(tensors or {}), "weights": weights, "random": random}))
+        except OSError as error:
+            if needed:
+                raise
+            return {"kind": "note", **build_note("checkpoint_failed", reason=error.strerror or str(error))}
+        return {"kind": "checkpoint", "step": self.step}
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go back to where a checkpoint was taken; the stage that was going on is its lesson's to restore."""
+        state = checkpoint.state
+        for name in _COUNTS:
+            setattr(self, name, state[name])
+        self.started = time.perf_counter() - state["training_seconds"]
+        self.outcomes = restore_outcomes(state["outcomes"])
+        del self.to_come[: len(self.outcomes)]
+        restore_random(self.random, state["random"])
+        self.model.load_state_dict(dict(checkpoint.tensors["weights"]), strict=False)
+        restore_torch_random(checkpoint.tensors["random"], self.device)

@@ -1,0 +1,152 @@
+"""One stage as it goes on: its optimiser and learning rates, its batches, and how far it has come."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Mapping
+from typing import Any
+
+import numpy as np
+
+from chain_core.modeling.model import ChainModel
+from chain_core.training.checkpoint import (
+    Checkpoint,
+    Tensors,
+    read_best,
+    read_optimiser,
+    read_random,
+    restore_best,
+    restore_optimiser,
+    restore_random,
+)
+from chain_core.training.control import heed
+from chain_core.training.course import Course
+from chain_core.training.optimiser import build_optimiser, build_schedule
+from chain_core.training.outcome import Best
+from chain_core.training.sampling import group_rows, sample_epoch
+from chain_core.training.stages import Stage
+from chain_core.training.step import read_loss_weights, take_step
+
+STEP_EVENTS = 1000
+"""About how many step events a run makes, however long it is."""
+_COUNTS = ("steps", "epochs", "first_step", "first_epoch", "done", "drawn_from")
+
+
+class Lesson:
+    """A stage under way."""
+
+    def __init__(self, stage: Stage, course: Course) -> None:
+        self.stage, self.course = stage, course
+        self.optimiser = build_optimiser(course.model, stage.settings)
+        self.schedule = build_schedule(self.optimiser, stage.settings, stage.steps)
+        self.best = Best(course.model, keep=course.epoch > 0)
+        self.steps, self.epochs = course.steps, course.epochs
+        """Of the whole run, as far as could be told when the stage began."""
+        self.first_step, self.first_epoch = course.step, course.epoch
+        self.tunes = "backbone" in stage.config.trains
+        self.done = 0
+        """Batches of this epoch that are done."""
+        self.drawn_from: dict[str, Any] | None = None
+        """The state that this epoch's batches were drawn from; None between epochs."""
+        self.started = time.perf_counter()
+        self._groups = group_rows(stage.labels, stage.rows, stage.settings)
+
+    @property
+    def epochs_done(self) -> int:
+        """Of this stage, that which goes on with them."""
+        return self.course.epoch - self.first_epoch
+
+    def train_epoch(self) -> Generator[dict[str, Any], None, bool]:
+        """Take a step for each batch of an epoch, or of what is left of one; whether it was stopped.
+
+        Raises Paused, Cancelled.
+        """
+        stage, course = self.stage, self.course
+        if self.drawn_from is None:
+            course.epoch += 1
+            self.done, self.drawn_from = 0, read_random(course.random)
+        course.parts.set_mode(stage)
+        for rows in sample_epoch(stage.feed.lengths, self._groups, stage.settings, course.random)[self.done :]:
+            word = course.read_control()
+            heed(word)
+            if word == "stop":
+                return True
+            yield from self._take_step(rows)
+            if course.keeper is not None and course.keeper.is_due(course.step):
+                yield self.keep()
+        return False
+
+    def end_epoch(self) -> None:
+        """What comes next is a new epoch."""
+        self.drawn_from = None
+
+    def _take_step(self, rows: np.ndarray) -> Generator[dict[str, Any], None, None]:
+        """One update; tells of some."""
+        stage, course = self.stage, self.course
+        before = time.perf_counter()
+        course.step += 1
+        course.tuned += self.tunes
+        losses = take_step(
+            course.model, stage.feed.build_batch(rows), stage.run, self.optimiser, course.device, course.dtype,
+            anchors=course.anchors, progress=(course.tuned, course.tuned_steps) if self.tunes else None,
+        )  # fmt: skip
+        rate = self.schedule.get_last_lr()[-1]
+        self.schedule.step()
+        self.done += 1
+        if course.step == 1 or course.step % max(1, self.steps // STEP_EVENTS) == 0:
+            done = (course.step - self.first_step) * stage.settings.epochs / stage.steps
+            progress = {
+                "stage": stage.number, "step": course.step, "steps": self.steps, "epoch": self.first_epoch + done,
+            }  # fmt: skip
+            yield _describe_step(course.model, progress, losses, rate, len(rows), before)
+
+    # ---- checkpoints: between two steps, or before an epoch is judged
+
+    def keep(self, *, needed: bool = False) -> dict[str, Any]:
+        """Have a checkpoint taken, as `Course.keep`."""
+        groups, moments = read_optimiser(self.optimiser)
+        best, weights = read_best(self.best)
+        ranks: tuple[dict[str, Any] | None, Tensors] = (None, {})
+        upper = self.course.model.upper
+        if upper is not None and upper.ranks is not None:
+            ranks = upper.ranks.get_state()
+        lesson = {
+            **{name: getattr(self, name) for name in _COUNTS},
+            "seconds": time.perf_counter() - self.started,
+            "optimiser": groups,
+            "schedule": {name: value for name, value in self.schedule.state_dict().items() if name != "lr_lambdas"},
+            "best": best,
+            "ranks": ranks[0],
+            "feed": read_random(random) if (random := self.stage.feed.draws) is not None else None,
+        }
+        return self.course.keep(lesson, {"optimiser": moments, "best": weights, "ranks": ranks[1]}, needed=needed)
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go back to where the checkpoint was taken, within this stage."""
+        state, tensors = checkpoint.state["lesson"], checkpoint.tensors
+        for name in _COUNTS:
+            setattr(self, name, state[name])
+        self.started = time.perf_counter() - state["seconds"]
+        restore_optimiser(self.optimiser, state["optimiser"], tensors.get("optimiser", {}))
+        self.schedule.load_state_dict({**self.schedule.state_dict(), **state["schedule"]})
+        restore_best(self.best, state["best"], tensors.get("best", {}))
+        upper = self.course.model.upper
+        if upper is not None and upper.ranks is not None:
+            upper.ranks.set_state(upper, self.course.tuned_steps, state["ranks"], tensors.get("ranks", {}))
+        if self.stage.feed.draws is not None:
+            restore_random(self.stage.feed.draws, state["feed"])
+        restore_random(self.course.random, state["drawn_from"])  # the epoch draws its batches again
+
+
+def _describe_step(
+    model: ChainModel, progress: Mapping[str, Any], losses, rate: float, rows: int, before: float
+) -> dict[str, Any]:
+    return {
+        "kind": "step",
+        **progress,
+        "loss": float(losses[("", 0)]),
+        "losses": {f"{head}@{depth}": float(loss) for (head, depth), loss in losses.items() if head},
+        **({"weights": read_loss_weights(model)} if model.log_variances is not None else {}),
+        "learning_rate": rate,
+        "rows_per_second": rows / (time.perf_counter() - before),
+    }

@@ -1,0 +1,220 @@
+"""A run that is left off and taken up again ends as if it never had been: bit for bit, in every way of training."""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from chain_core.training.control import Paused
+from tests.services.resuming import (
+    assert_same_run,
+    count_calls,
+    drop_times,
+    interrupt,
+    pause_at,
+    read_log,
+    run,
+    run_with_pauses,
+)
+from tests.tiny import add_mask_token, build_commands, save_tiny_backbone, write_rows
+
+HEADS = {
+    "intent": {"kind": "classification", "column": "intent", "depths": [1, "last"]},
+    "slots": {"kind": "tagging", "column": "slots"},
+}
+TRAIN = {"epochs": 2, "batch_size": 16, "learning_rate": 5e-3, "backbone_learning_rate": 5e-3, "precision": "fp32"}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write_rows(tmp_path / "train.jsonl", build_commands(60))
+    write_rows(tmp_path / "other.jsonl", [{**row, "mood": row["intent"]} for row in build_commands(24)])
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def encoder(tmp_path_factory):
+    return add_mask_token(save_tiny_backbone(tmp_path_factory.mktemp("resumed") / "bert", layers=2))
+
+
+def build_mapping(model, /, backbone=None, train=None, **sections):
+    return {
+        "data": {"train": "train.jsonl", "validation": 0.25, "test": 0.2},
+        "input": {"tokens": "tokens"},
+        "chain": {"depth": 2, "width": 16},
+        "heads": HEADS,
+        "backbone": {"name": str(model), **(backbone or {})},
+        "train": {**TRAIN, **(train or {})},
+        **sections,
+    }
+
+
+WAYS = {
+    "frozen": {},
+    "top layers in full": {"backbone": {"tuning": "full", "layers": 1}},
+    "lora": {"backbone": {"tuning": "lora", "rank": 4}},
+    "adalora": {"backbone": {"tuning": "adalora", "rank": 4, "final_rank": 2, "layers": 1}, "train": {"epochs": 4}},
+    "stages that grow and mask": {
+        "backbone": {"tuning": "full", "layers": 1},
+        "stages": [
+            {"objective": "masked_lm", "epochs": 1, "depth": 1},
+            {"epochs": 1, "depth": 1, "trains": ["links", "heads"]},
+            {"epochs": 2},
+        ],
+    },
+    "agreement, perturbation and a pull": {
+        "backbone": {"tuning": "full", "layers": 1},
+        "train": {"r_drop": 1.0, "adversarial": 0.5, "l2_sp": 0.01, "loss_weights": "uncertainty"},
+    },
+    "several sets": {
+        "also": {"other": {"data": {"train": "other.jsonl"}, "input": {"tokens": "tokens"}}},
+        "heads": {**HEADS, "mood": {"kind": "classification", "column": "mood", "data": "other"}},
+        "train": {"sampling": "temperature", "loss_weights": "uncertainty"},
+    },
+    "early": {"train": {"epochs": 12, "patience": 1, "metric": "intent/accuracy"}},
+    "copies of rows, in parts": {"augment": {"copies": 1}, "train": {"accumulate": 3}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_pauses_at_random_change_nothing(folder, encoder, way):
+    mapping = build_mapping(encoder, **WAYS[way])
+    calls = count_calls(folder, mapping, "untouched")
+    random = np.random.default_rng(len(way))
+    pauses = run_with_pauses(folder, mapping, "paused", iter(random.integers(0, max(calls // 2, 3), 4).tolist()))
+    assert pauses >= 2
+    assert_same_run(folder / "untouched", folder / "paused")
+    assert not (folder / "paused" / "checkpoints").exists(), "the bundle is there"
+
+
+def test_a_pause_at_every_place_changes_nothing(folder, encoder):
+    mapping = build_mapping(encoder, train={"epochs": 2, "batch_size": 32})
+    calls = count_calls(folder, mapping, "untouched")
+    for call in range(calls):
+        with pytest.raises(Paused):
+            run(folder, mapping, f"paused-{call}", read_control=pause_at(call))
+        run(folder, mapping, f"paused-{call}", resume=True)
+        assert_same_run(folder / "untouched", folder / f"paused-{call}")
+
+
+def test_a_checkpoint_every_step_keeps_the_last_two(folder, encoder):
+    mapping = build_mapping(encoder, train={"checkpoint_steps": 1})
+    events = interrupt(folder, mapping, "left")
+    assert [event["step"] for event in events if event["kind"] == "checkpoint"] == [1, 2, 3, 3]
+    assert sorted(path.name for path in (folder / "left" / "checkpoints").iterdir()) == [
+        "step-00000003", "step-00000003-2",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("harm", ["cut", "flipped", "missing", "state"])
+def test_a_damaged_checkpoint_is_skipped_for_the_one_before(folder, encoder, harm):
+    mapping = build_mapping(encoder, train={"checkpoint_steps": 2})
+    run(folder, mapping, "untouched")
+    interrupt(folder, mapping, "left")
+    newest = folder / "left" / "checkpoints" / "step-00000003"
+    weights = newest / ("state.json" if harm == "state" else "weights.safetensors")
+    content = bytearray(weights.read_bytes())
+    if harm == "flipped":
+        content[-1] ^= 1
+    weights.write_bytes(content if harm == "flipped" else content[:-10])
+    if harm == "missing":
+        weights.unlink()
+    (newest.parent / ".step-00000004.abc.draft").mkdir()
+    events = run(folder, mapping, "left", resume=True)
+    assert (events[0]["kind"], events[0]["step"]) == ("resumed", 2)
+    assert_same_run(folder / "untouched", folder / "left")
+
+
+def test_events_go_on_where_the_checkpoint_left_off(folder, encoder):
+    """What was told after the checkpoint is told again, and a line that a crash has torn is gone."""
+    mapping = build_mapping(encoder, train={"checkpoint_steps": 2})
+    run(folder, mapping, "untouched")
+    interrupt(folder, mapping, "left")
+    checkpoints = sorted((folder / "left" / "checkpoints").iterdir())
+    shutil.rmtree(checkpoints[-1])
+    told = len(read_log(folder / "left"))
+    with (folder / "left" / "events.jsonl").open("a") as log:
+        log.write('{"kind": "step", "st')
+    events = run(folder, mapping, "left", resume=True)
+    assert (events[0]["kind"], events[0]["step"]) == ("resumed", 2)
+    assert events[0]["events"] < told
+    log = read_log(folder / "left")
+    assert log[events[0]["events"] :] == json.loads(json.dumps(events))
+    assert_same_run(folder / "untouched", folder / "left")
+    seconds = [event["seconds"] for event in log]
+    assert seconds == sorted(seconds)
+
+
+@pytest.mark.parametrize("change", ["config", "data"])
+def test_a_checkpoint_of_something_else_starts_over(folder, encoder, change):
+    mapping = build_mapping(encoder)
+    interrupt(folder, mapping, "left")
+    if change == "config":
+        mapping = build_mapping(encoder, train={"learning_rate": 1e-3})
+    else:
+        write_rows(folder / "train.jsonl", build_commands(60)[::-1])
+    run(folder, mapping, "untouched")
+    events = run(folder, mapping, "left", resume=True)
+    assert [e["events"] for e in events if e["kind"] == "resumed"][-1] == 0
+    assert "checkpoint_unfit" in [e["code"] for e in events if e["kind"] == "note"]
+    log = read_log(folder / "left")
+    assert log[0]["kind"] == "resumed"
+    epochs = [
+        [event for event in read_log(folder / name) if event["kind"] == "epoch"] for name in ("untouched", "left")
+    ]
+    assert drop_times(epochs[0]) == drop_times(epochs[1])
+
+
+def test_what_does_not_change_learning_may_change(folder, encoder):
+    mapping = build_mapping(encoder)
+    run(folder, mapping, "untouched")
+    interrupt(folder, mapping, "left")
+    renamed = {**build_mapping(encoder, train={"checkpoint_steps": 5}), "name": "renamed"}
+    events = run(folder, renamed, "left", resume=True)
+    assert (events[0]["kind"], events[0]["step"]) == ("resumed", 3)
+
+
+def test_a_run_that_fails_while_evaluating_does_not_train_again(folder, encoder, monkeypatch):
+    mapping = build_mapping(encoder)
+    run(folder, mapping, "untouched")
+
+    def fail(*args, **options):
+        raise OSError("gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("chain_core.services.execute.save_predictions", fail)
+        with pytest.raises(OSError, match="gone"):
+            run(folder, mapping, "left")
+    events = run(folder, mapping, "left", resume=True)
+    assert not [event for event in events if event["kind"] in ("step", "epoch")]
+    assert_same_run(folder / "untouched", folder / "left")
+
+
+def test_a_stopped_run_can_be_taken_up_again(folder, encoder):
+    mapping = build_mapping(encoder)
+    run(folder, mapping, "untouched")
+    events = interrupt(folder, mapping, "left", "stop")
+    assert events[-1]["reason"] == "stopped"
+    run(folder, mapping, "left", resume=True)
+    assert_same_run(folder / "untouched", folder / "left")
+
+
+def test_a_cancelled_run_ends_at_once(folder, encoder):
+    events = interrupt(folder, build_mapping(encoder), "left", "cancel")
+    assert sum(event["kind"] == "step" for event in events) == 3
+    assert events[-1]["kind"] == "step"
+    assert not (folder / "left" / "report.json").exists()
+
+
+def test_a_full_disk_costs_a_checkpoint_not_the_run(folder, encoder, monkeypatch):
+    def refuse(*args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("chain_core.services.checkpoints.save_checkpoint", refuse)
+    events = run(folder, build_mapping(encoder, train={"checkpoint_steps": 1}), "full")
+    assert [e["code"] for e in events if e["kind"] == "note"].count("checkpoint_failed") == 1
+    assert events[-1]["kind"] == "done"
