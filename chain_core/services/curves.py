@@ -10,6 +10,8 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from chain_core.config import Config
+
 Point = dict[str, Any]
 
 
@@ -45,6 +47,11 @@ def _read_values(event: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         for key, metrics in (event.get("validation") or {}).items():
             for metric, value in metrics.items():
                 yield f"validation/{key}/{metric}", value
+
+
+def start_progress(config: Config) -> dict[str, Any]:
+    """The progress of a run that has told nothing yet."""
+    return {"epochs": sum(stage.epochs for stage in config.get_stages())}
 
 
 def compute_progress(progress: Mapping[str, Any], events: Iterable[Mapping[str, Any]]) -> dict[str, Any]:

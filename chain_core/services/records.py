@@ -9,9 +9,12 @@ from typing import Any
 from chain_core.config import Config, load_yaml, resolve_config
 from chain_core.paths import get_folder
 
-ACTIVE = ("queued", "running", "stopping")
-BUSY = ("running", "stopping")
-STATES = (*ACTIVE, "finished", "stopped", "failed")
+BUSY = ("running", "stopping", "pausing")
+"""A worker is at it."""
+ACTIVE = ("queued", *BUSY)
+"""Something goes on by itself."""
+ENDED = ("finished", "stopped", "cancelled", "failed")
+STATES = (*ACTIVE, "paused", *ENDED)
 
 
 @dataclass(frozen=True)
@@ -26,14 +29,39 @@ class Run:
     data_id: str | None
     created: float
     started: float | None
+    """Of the first attempt."""
     finished: float | None
     error: dict[str, Any] | None
     """{"code", "params"} and, for a crash, "traceback"."""
     control: str
-    """"" or "stop"."""
+    """What was asked for: "", "stop", "pause" or "cancel"."""
     worker: dict[str, Any] | None
+    """The identity of the process that took the run up."""
     progress: dict[str, Any]
     """See `curves.compute_progress`."""
+    priority: int
+    """Higher ones first."""
+    position: int
+    """In the queue, among runs of the same priority."""
+    wish: str
+    """The device that the config asks for."""
+    tags: tuple[str, ...]
+    starred: bool
+    deleted: float | None
+    """When it was hidden; 0 while it is removed for good."""
+    parent: str | None
+    """The run that it is a copy of."""
+    group_id: str | None
+    attempt: int
+    """How often it was taken from the queue."""
+    device: str | None
+    """The one that it runs on."""
+    owner: dict[str, Any] | None
+    """The identity of the server that took it from the queue."""
+    claim: str | None
+    """The token of that; whoever writes for the run has to know it."""
+    beat: int
+    """Counts up while the worker lives."""
 
     @property
     def path(self) -> Path:
@@ -42,7 +70,7 @@ class Run:
 
     @property
     def active(self) -> bool:
-        """Whether something may still change."""
+        """Whether something may still change by itself."""
         return self.state in ACTIVE
 
     @property
@@ -53,6 +81,19 @@ class Run:
     def load_config(self) -> Config:
         """The run's complete config."""
         return resolve_config(load_yaml(self.config_yaml))
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that belong together, such as a sweep's."""
+
+    id: str
+    name: str
+    kind: str
+    """"grid" or "search"."""
+    spec: dict[str, Any]
+    state: str
+    created: float
 
 
 @dataclass(frozen=True)
@@ -79,4 +120,4 @@ class Curve:
 
 def make_run(row: Any) -> Run:
     values = dict(row._mapping)
-    return Run(config_yaml=values.pop("config"), **values)
+    return Run(config_yaml=values.pop("config"), tags=tuple(values.pop("tags")), **values)

@@ -7,6 +7,7 @@ second tab or a restart sees the same queue.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import signal
 import threading
@@ -108,7 +109,7 @@ class Supervisor:
                 if time.monotonic() - warmed > REWARM_SECONDS:
                     warmed = time.monotonic()
                     self._trainer.start()
-                run = self._store.claim_run(get_identity())
+                run = self._store.claim_run(get_identity(), "cpu")
             except (ChainError, OSError):
                 self._closed.wait(RETRY_SECONDS)
                 continue
@@ -121,7 +122,7 @@ class Supervisor:
     def _execute(self, run: Run) -> None:
         error: Mapping[str, Any] | None = None
         try:
-            error = self._trainer.ask({"do": "run", "run": run.id}).get("error")
+            error = self._trainer.ask({"do": "run", "run": run.id, "claim": run.claim}).get("error")
         except WorkerDiedError as death:
             error = _describe_death(death)
             if self._closed.is_set():
@@ -130,22 +131,25 @@ class Supervisor:
             # The queue must go on whatever happens to one run.
             error = {"code": "crash", "params": {"reason": f"{type(caught).__name__}: {caught}"}}
         if error is not None:
-            self._fail(run.id, error)
+            self._fail(run, error)
 
-    def _fail(self, run_id: str, error: Mapping[str, Any]) -> None:
+    def _fail(self, run: Run, error: Mapping[str, Any]) -> None:
         """Mark a run as failed, and try again for a while where the store does not take it (a full disk)."""
         for _ in range(30):
             try:
-                self._store.finish_run(run_id, "failed", error)
+                self._store.finish_run(run.id, "failed", error, run.claim)
                 return
-            except ChainError:
+            except ChainError as refusal:
+                if refusal.code in ("run_lost", "run_unknown"):
+                    return
                 if self._closed.wait(RETRY_SECONDS):
                     return
 
     def _end_orphans(self) -> None:
         for run in self._store.list_runs(1000, BUSY):
-            if not is_alive(run.worker):
-                self._store.finish_run(run.id, "failed", {"code": "server_gone", "params": {}})
+            if not is_alive(run.owner):
+                with contextlib.suppress(RunError):  # another server was quicker
+                    self._store.finish_run(run.id, "failed", {"code": "server_gone", "params": {}}, run.claim)
 
 
 def _describe_death(death: WorkerDiedError) -> dict[str, Any]:

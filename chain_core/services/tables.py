@@ -1,17 +1,11 @@
-"""The store's tables, and the engine that opens them.
-
-SQLite in WAL mode is the embedded default: readers never wait, writers queue for the one write lock, which a
-transaction takes at its first statement (BEGIN IMMEDIATE) so that it can never fail half-way for want of it.
-"""
+"""The store's tables as the code knows them; `migrations` bring a database there."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from sqlalchemy import (
     JSON,
+    Boolean,
     Column,
-    Engine,
     Float,
     ForeignKey,
     Index,
@@ -20,11 +14,8 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    create_engine,
-    event,
 )
 
-BUSY_SECONDS = 30
 METADATA = MetaData()
 
 DATA_SETS = Table(
@@ -53,6 +44,19 @@ RUNS = Table(
     Column("control", String(16), nullable=False, default=""),
     Column("worker", JSON(none_as_null=True)),
     Column("progress", JSON, nullable=False),
+    Column("priority", Integer, nullable=False, default=0),
+    Column("position", Integer, nullable=False, default=0),
+    Column("wish", String(40), nullable=False, default="auto"),
+    Column("tags", JSON, nullable=False, default=[]),
+    Column("starred", Boolean, nullable=False, default=False),
+    Column("deleted", Float),
+    Column("parent", String(40)),
+    Column("group_id", String(40), index=True),
+    Column("attempt", Integer, nullable=False, default=0),
+    Column("device", String(40)),
+    Column("owner", JSON(none_as_null=True)),
+    Column("claim", String(40)),
+    Column("beat", Integer, nullable=False, default=0),
 )
 EVENTS = Table(
     "events",
@@ -68,6 +72,7 @@ METRICS = Table(
     METADATA,
     Column("id", Integer, primary_key=True),
     Column("run_id", ForeignKey("runs.id", ondelete="CASCADE"), nullable=False),
+    Column("seq", Integer),
     Column("series", String(200), nullable=False),
     Column("step", Integer, nullable=False),
     Column("epoch", Float),
@@ -75,36 +80,19 @@ METRICS = Table(
     Column("value", Float),
     Index("metrics_by_run", "run_id", "series", "step"),
 )
+GROUPS = Table(
+    "groups",
+    METADATA,
+    Column("id", String(40), primary_key=True),
+    Column("name", String(200), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("spec", JSON, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("created", Float, nullable=False),
+)
 SETTINGS = Table(
     "settings",
     METADATA,
     Column("key", String(80), primary_key=True),
     Column("value", JSON),
 )
-
-
-def build_engine(url: str) -> Engine:
-    """An engine with this store's tables. Raises SQLAlchemyError where the database cannot be opened."""
-    engine = create_engine(url)
-    if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _prepare_connection)
-        event.listen(engine, "begin", _begin)
-    # Look and create under one write lock: two processes may open a new store at the same moment.
-    with engine.execution_options(write=True).begin() as connection:
-        METADATA.create_all(connection)
-    return engine
-
-
-def _prepare_connection(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # the driver's own BEGIN comes too late and is never IMMEDIATE
-    cursor = connection.cursor()
-    cursor.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
-    cursor.execute("PRAGMA journal_mode = WAL")
-    cursor.execute("PRAGMA synchronous = NORMAL")
-    cursor.execute("PRAGMA foreign_keys = ON")
-    cursor.close()
-
-
-def _begin(connection: Any) -> None:
-    write = connection.get_execution_options().get("write")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")

@@ -10,7 +10,7 @@ import streamlit as st
 
 from chain_core.config import load_yaml
 from chain_core.errors import ConfigError
-from chain_core.services.records import Run
+from chain_core.services.records import BUSY, Run
 from chain_core.ui.backend import get_store, get_supervisor
 from chain_core.ui.draft import set_draft
 from chain_core.ui.language import t
@@ -65,7 +65,7 @@ def show_actions(run: Run) -> None:
             key="run_config",
             on_click="ignore",
         )
-        if run.state not in ("running", "stopping"):
+        if run.state not in BUSY:
             _show_delete(run)
 
 
@@ -83,6 +83,7 @@ def _show_delete(run: Run) -> None:
         st.markdown(t("runs.delete_sure", run=escape_markdown(run.name)))
         if st.button(t("runs.delete_yes"), type="primary", key="run_delete_yes"):
             guard(lambda: get_store().delete_run(run.id))
+            guard(lambda: get_store().purge_deleted([run.id]))
             st.query_params.pop("run", None)
             st.rerun()
 

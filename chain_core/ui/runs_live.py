@@ -10,7 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from chain_core.errors import ChainError
 from chain_core.services.curves import compute_time_left
-from chain_core.services.records import Run
+from chain_core.services.records import BUSY, Run
 from chain_core.ui.backend import get_store
 from chain_core.ui.language import t
 from chain_core.ui.runs_curves import build_loss_chart, build_loss_frame, build_validation_frame, find_heads
@@ -43,7 +43,7 @@ def show_progress(run: Run) -> None:
     """The phase, how far it is, the time left; nothing once the run has ended."""
     if run.state == "queued":
         st.caption(t("runs.waiting"))
-    if run.state not in ("running", "stopping"):
+    if run.state not in BUSY:
         return
     progress = run.progress
     phase = progress.get("phase")

@@ -18,8 +18,11 @@ _BADGES: dict[str, tuple[Colour, str, str]] = {
     "queued": ("gray", ":material/hourglass_empty:", "◌"),
     "running": ("blue", ":material/play_arrow:", "▶"),
     "stopping": ("orange", ":material/stop:", "◼"),
+    "pausing": ("orange", ":material/pause:", "‖"),
+    "paused": ("gray", ":material/pause:", "‖"),
     "finished": ("green", ":material/check:", "✓"),
     "stopped": ("gray", ":material/stop:", "■"),
+    "cancelled": ("gray", ":material/close:", "×"),
     "failed": ("red", ":material/error:", "✖"),
 }
 

@@ -81,7 +81,7 @@ def test_stop_is_heard_at_once(store: Store) -> None:
     runs = add_every_state(store)
     page = open_runs(runs["running"])
     click(page, "run_stop")
-    assert store.should_stop(runs["running"])
+    assert store.read_control(runs["running"]) == "stop"
     assert page.button(key="run_stop").disabled
     assert page.button(key="run_stop").label == "Stopping…"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -11,6 +12,7 @@ from chain_core.config import resolve_config
 from chain_core.services.runners import ProcessRunner
 from chain_core.services.store import Run, Store
 from chain_core.services.supervisor import Supervisor
+from tests.services.postgres import explain_absence, make_database, run_server
 from tests.services.waiting import wait_for
 
 
@@ -25,6 +27,23 @@ def store(home: Path) -> Iterator[Store]:
     store = Store()
     yield store
     store.close()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """URLs on a server of our own: `.format(name=…)`."""
+    if reason := explain_absence():
+        pytest.skip(reason)
+    yield from run_server()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, home: Path) -> str:
+    """The URL of an empty database of each kind."""
+    if request.param == "sqlite":
+        home.mkdir(parents=True, exist_ok=True)
+        return f"sqlite:///{home / 'store.db'}"
+    return make_database(request.getfixturevalue("postgres_server"), f"test_{uuid4().hex}")
 
 
 @pytest.fixture

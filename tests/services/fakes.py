@@ -14,6 +14,7 @@ from typing import Any
 
 from chain_core.config import Config
 from chain_core.errors import DataError
+from chain_core.training.control import heed
 
 STEPS = 10
 
@@ -34,6 +35,8 @@ def execute_run(
     def tell(kind: str, **values: Any) -> None:
         emit({"kind": kind, "seconds": time.monotonic() - start, **values})
 
+    if resume:
+        tell("resumed", step=0, events=0)  # it keeps no checkpoints
     print("a library prints in the middle of everything")
     os.write(1, b'{"request": 1, "state": "printed by C"}\n')
     tell("phase", phase="reading")
@@ -45,7 +48,8 @@ def execute_run(
     tell("phase", phase="training")
     stopped = False
     for number in range(1, epochs * STEPS + 1):
-        stopped = stopped or read_control() == "stop"
+        heed(asked := read_control())
+        stopped = stopped or asked == "stop"
         loss = 2.0 * 0.98**number
         losses = {"intent@3": loss / 2, "slots@1": loss / 3, "slots@3": loss / 4}
         tell(

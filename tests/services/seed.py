@@ -29,7 +29,7 @@ def add_done(store: Store, name: str, **keys: object) -> str:
     """A run that the fake executor has ended: finished, or failed where its name says so."""
     run_id = add_run(store, name, **keys)
     while run := store.claim_run({}):
-        perform_run(store, run.id, execute_run)
+        perform_run(store, run.id, execute_run, run.claim)
     return run_id
 
 

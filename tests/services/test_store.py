@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from chain_core.config import Config, resolve_config
 from chain_core.errors import ResourceError, RunError
-from chain_core.paths import PROJECT, get_folder
+from chain_core.paths import PROJECT
 from chain_core.services.store import Store
 
 
@@ -23,8 +24,10 @@ def build_config(name: str = "one", **train: object) -> Config:
 
 
 @pytest.fixture
-def store(home: Path) -> Store:
-    return Store()
+def store(database: str) -> Iterator[Store]:
+    store = Store(database)
+    yield store
+    store.close()
 
 
 def step(number: int, loss: float = 1.0) -> dict:
@@ -45,70 +48,16 @@ def test_run_comes_back_as_it_was_added(store: Store, tmp_path: Path) -> None:
 
 
 def test_unknown_run_is_a_sentence(store: Store) -> None:
-    for action in (store.get_run, store.request_stop, store.delete_run):
+    for action in (
+        store.get_run,
+        store.request_stop,
+        store.delete_run,
+        store.restore_run,
+        lambda run_id: store.set_star(run_id, True),
+    ):
         with pytest.raises(RunError) as caught:
             action("nothing")
         assert caught.value.code == "run_unknown"
-
-
-def test_oldest_queued_run_is_claimed_once(store: Store) -> None:
-    first, second = store.add_run(build_config("a")), store.add_run(build_config("b"))
-    claimed = store.claim_run({"pid": 1})
-    assert claimed is not None
-    assert (claimed.id, claimed.state, claimed.worker) == (first, "running", {"pid": 1})
-    other = Store(store.url).claim_run({"pid": 2})
-    assert other is not None
-    assert other.id == second
-    assert store.claim_run({"pid": 3}) is None
-
-
-def test_many_claimers_never_share_a_run(store: Store) -> None:
-    runs = {store.add_run(build_config(str(number))) for number in range(20)}
-    stores = [Store(store.url) for _ in range(4)]
-
-    def claim_all(one: Store) -> list[str]:
-        return [run.id for run in iter(lambda: one.claim_run({}), None)]
-
-    with ThreadPoolExecutor(4) as pool:
-        claimed = [run for part in pool.map(claim_all, stores) for run in part]
-    assert sorted(claimed) == sorted(runs)
-
-
-def test_stop_of_a_queued_run_takes_it_out(store: Store) -> None:
-    run_id = store.add_run(build_config())
-    assert store.request_stop(run_id) == "stopped"
-    assert store.claim_run({}) is None
-    assert store.get_run(run_id).finished is not None
-
-
-def test_stop_of_a_running_run_sets_the_flag(store: Store) -> None:
-    run_id = store.add_run(build_config())
-    store.claim_run({})
-    assert not store.should_stop(run_id)
-    assert store.request_stop(run_id) == "stopping"
-    assert Store(store.url).should_stop(run_id)
-    assert store.finish_run(run_id, "stopped")
-    assert not store.finish_run(run_id, "failed")
-    assert store.get_run(run_id).state == "stopped"
-    assert store.request_stop(run_id) == "stopped"
-
-
-def test_deleting_removes_folder_and_events(store: Store) -> None:
-    run_id = store.add_run(build_config())
-    folder = get_folder("runs") / run_id
-    (folder / "model").mkdir(parents=True)
-    store.append_events(run_id, [step(1)])
-    store.claim_run({})
-    with pytest.raises(RunError) as caught:
-        store.delete_run(run_id)
-    assert caught.value.code == "run_busy"
-    store.finish_run(run_id, "failed", {"code": "crash", "params": {}})
-    store.delete_run(run_id)
-    assert not folder.exists()
-    assert store.list_runs() == []
-    assert store.read_events(run_id) == []
-    assert store.read_curves(run_id) == {}
-    assert store.should_stop(run_id), "a worker that still trains it must stop"
 
 
 def test_events_keep_their_order_and_are_not_doubled(store: Store) -> None:
@@ -153,14 +102,14 @@ def test_two_stores_append_at_once(store: Store) -> None:
         assert [event["step"] for event in store.read_events(run_id)] == list(range(1, 41))
 
 
-def test_processes_open_a_new_store_at_the_same_moment(home: Path) -> None:
+def test_processes_open_a_new_store_at_the_same_moment(database: str) -> None:
     code = (
-        "from chain_core.services.store import Store; s = Store();"
-        "[s.set_setting(f'{__import__(\"os\").getpid()}', n) for n in range(5)]"
+        "import os, sys; from chain_core.services.store import Store; s = Store(sys.argv[1]);"
+        "[s.set_setting(f'{os.getpid()}', n) for n in range(5)]"
     )
-    started = [subprocess.Popen([sys.executable, "-c", code], cwd=PROJECT) for _ in range(3)]
+    started = [subprocess.Popen([sys.executable, "-c", code, database], cwd=PROJECT) for _ in range(3)]
     assert [process.wait(60) for process in started] == [0, 0, 0]
-    assert all(Store().get_setting(str(process.pid)) == 4 for process in started)
+    assert all(Store(database).get_setting(str(process.pid)) == 4 for process in started)
 
 
 def test_progress_follows_events(store: Store) -> None:
@@ -235,9 +184,10 @@ def test_a_file_that_is_no_database_is_a_sentence(home: Path) -> None:
     assert caught.value.code == "store_unusable"
 
 
-def test_a_full_disk_is_a_sentence(store: Store) -> None:
+def test_a_full_disk_is_a_sentence(home: Path) -> None:
+    store = Store()
     with store._engine.connect() as connection:
-        connection.exec_driver_sql("PRAGMA max_page_count = 40")  # of this pooled connection
+        connection.exec_driver_sql("PRAGMA max_page_count = 60")  # of this pooled connection
         connection.rollback()
     run_id = store.add_run(build_config())
     with pytest.raises(ResourceError) as caught:

@@ -15,7 +15,6 @@ from chain_core.messages import load_catalogue
 from chain_core.paths import PROJECT
 from chain_core.services.store import Run, Store
 from chain_core.services.supervisor import Supervisor
-from chain_core.storage.owners import get_identity, is_alive
 from tests.services.waiting import wait_for
 
 Submit = Callable[..., str]
@@ -157,14 +156,6 @@ def test_two_servers_share_one_queue(store: Store, submit: Submit, wait_until: W
             assert steps == list(range(1, 11)), "every run is executed once"
     finally:
         other.close()
-
-
-def test_identity() -> None:
-    mine = get_identity()
-    assert is_alive(mine)
-    assert not is_alive({**mine, "started": mine["started"] - 100}), "the number was given to another process"
-    assert not is_alive(None)
-    assert is_alive({**mine, "host": "elsewhere", "pid": 1})
 
 
 def test_prediction_while_a_run_trains(submit: Submit, wait_until: Wait, supervisor: Supervisor) -> None:

@@ -6,11 +6,15 @@ import json
 import os
 import subprocess
 import sys
+from threading import Thread, Timer
+
+import pytest
 
 from chain_core.config import resolve_config
 from chain_core.paths import PROJECT
 from chain_core.services.runners import InlineRunner, ProcessRunner, build_runner
 from chain_core.services.store import Store
+from tests.services.waiting import wait_for
 
 
 def start(store: Store, role: str = "trainer") -> subprocess.Popen[str]:
@@ -21,16 +25,18 @@ def start(store: Store, role: str = "trainer") -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
-def add_claimed(store: Store, name: str, epochs: int = 1) -> str:
-    run_id = store.add_run(resolve_config({"name": name, "data": {"train": "x"}, "train": {"epochs": epochs}}))
-    store.claim_run({})
-    return run_id
+def add_claimed(store: Store, name: str, epochs: int = 1) -> dict:
+    """The command that has a new run executed."""
+    store.add_run(resolve_config({"name": name, "data": {"train": "x"}, "train": {"epochs": epochs}}))
+    run = store.claim_run({})
+    assert run is not None
+    return {"do": "run", "run": run.id, "claim": run.claim}
 
 
 def test_stdout_holds_answers_only(store: Store) -> None:
     worker = start(store)
-    run_id = add_claimed(store, "one")
-    out, err = worker.communicate(json.dumps({"do": "run", "run": run_id, "request": 1}) + "\n", timeout=60)
+    command = add_claimed(store, "one")
+    out, err = worker.communicate(json.dumps({**command, "request": 1}) + "\n", timeout=60)
     # The end of stdin ends the process, perhaps before the run: whatever came is JSON.
     assert all(isinstance(json.loads(line), dict) for line in out.splitlines())
     assert "printed by C" not in out
@@ -39,8 +45,8 @@ def test_stdout_holds_answers_only(store: Store) -> None:
 
 
 def test_prints_do_not_break_the_protocol(store: Store, trainer: ProcessRunner) -> None:
-    run_id = add_claimed(store, "one")
-    assert trainer.ask({"do": "run", "run": run_id})["state"] == "finished"
+    command = add_claimed(store, "one")
+    assert trainer.ask(command)["state"] == "finished"
     log = trainer._log.read_text()
     assert "a library prints" in log
     assert "printed by C" in log
@@ -51,21 +57,21 @@ def test_worker_dies_with_its_server_in_the_middle_of_a_run(store: Store) -> Non
     assert worker.stdin is not None
     assert worker.stdout is not None
     assert json.loads(worker.stdout.readline())["ready"]
-    run_id = add_claimed(store, "slow", epochs=10_000)
-    worker.stdin.write(json.dumps({"do": "run", "run": run_id, "request": 1}) + "\n")
+    command = add_claimed(store, "slow", epochs=10_000)
+    worker.stdin.write(json.dumps({**command, "request": 1}) + "\n")
     worker.stdin.flush()
-    while not store.read_events(run_id):
+    while not store.read_events(command["run"]):
         pass
     worker.stdin.close()
     assert worker.wait(60) == 0
 
 
 def test_trainer_is_nicer_than_predictor(store: Store, trainer: ProcessRunner) -> None:
-    run_id = add_claimed(store, "one")
-    trainer.ask({"do": "run", "run": run_id})
+    command = add_claimed(store, "one")
+    trainer.ask(command)
     predictor = ProcessRunner(store.url, "predictor")
     try:
-        predictor.ask({"do": "predict", "run": run_id, "rows": [{"text": "a"}]})
+        predictor.ask({"do": "predict", "run": command["run"], "rows": [{"text": "a"}]})
         assert trainer.pid is not None
         assert predictor.pid is not None
         mine = os.getpriority(os.PRIO_PROCESS, 0)
@@ -77,9 +83,9 @@ def test_trainer_is_nicer_than_predictor(store: Store, trainer: ProcessRunner) -
 
 def test_chinese_goes_through_the_pipe(store: Store) -> None:
     runner = ProcessRunner(store.url, "predictor")
-    run_id = add_claimed(store, "one")
+    command = add_claimed(store, "one")
     try:
-        answer = runner.ask({"do": "predict", "run": run_id, "rows": [{"text": "打开\n客厅的灯 \u2028"}]})
+        answer = runner.ask({"do": "predict", "run": command["run"], "rows": [{"text": "打开\n客厅的灯 \u2028"}]})
         assert answer["rows"][0]["text"] == "打开\n客厅的灯 \u2028"
     finally:
         runner.close()
@@ -89,6 +95,53 @@ def test_inline_runner_does_the_same(store: Store, monkeypatch) -> None:
     monkeypatch.setenv("CHAIN_WORKER", "inline")
     runner = build_runner(store, "trainer")
     assert isinstance(runner, InlineRunner)
-    run_id = add_claimed(store, "one")
-    assert runner.ask({"do": "run", "run": run_id}) == {"state": "finished"}
-    assert store.get_run(run_id).state == "finished"
+    command = add_claimed(store, "one")
+    assert runner.ask(command) == {"state": "finished"}
+    assert store.get_run(command["run"]).state == "finished"
+
+
+def test_a_late_worker_leaves_a_run_that_it_has_lost_alone(store: Store, monkeypatch) -> None:
+    monkeypatch.setenv("CHAIN_WORKER", "inline")
+    command = add_claimed(store, "one")
+    assert store.requeue_run(command["run"], command["claim"]) == "queued"
+    assert build_runner(store, "trainer").ask(command) == {"state": "lost"}
+    run = store.get_run(command["run"])
+    assert (run.state, run.worker) == ("queued", None)
+    assert store.read_events(run.id) == []
+
+
+def test_a_worker_that_loses_its_run_in_the_middle_writes_no_more(store: Store) -> None:
+    trainer, events = ProcessRunner(store.url, "trainer"), []
+    command = add_claimed(store, "slow", epochs=10_000)
+    answer = Thread(target=lambda: events.append(trainer.ask(command)))
+    answer.start()
+    try:
+        wait_for(lambda: store.get_run(command["run"]).progress.get("epoch"))
+        store.requeue_run(command["run"], command["claim"])
+        told = len(store.read_events(command["run"]))
+        answer.join(30)
+        assert events == [{"state": "lost", "request": 1}]
+        assert len(store.read_events(command["run"])) == told
+        assert store.get_run(command["run"]).state == "queued"
+    finally:
+        trainer.close()
+
+
+@pytest.mark.parametrize(("control", "state"), [("pause", "paused"), ("cancel", "cancelled"), ("stop", "stopped")])
+def test_a_worker_does_what_it_is_asked(store: Store, trainer: ProcessRunner, control: str, state: str) -> None:
+    command = add_claimed(store, "slow", epochs=10_000)
+    Timer(0.5, lambda: getattr(store, f"request_{control}")(command["run"])).start()
+    assert trainer.ask(command)["state"] == state
+    assert store.get_run(command["run"]).state == state
+
+
+def test_a_second_attempt_tells_its_story_from_the_start(store: Store, trainer: ProcessRunner) -> None:
+    command = add_claimed(store, "one")
+    store.append_events(command["run"], [{"kind": "step", "step": n, "loss": 1.0} for n in range(500)])
+    store.requeue_run(command["run"], command["claim"])
+    again = store.claim_run({})
+    assert again is not None
+    assert trainer.ask({**command, "claim": again.claim})["state"] == "finished"
+    steps = [event["step"] for event in store.read_events(again.id, kinds=("step",))]
+    assert steps == list(range(1, 11))
+    assert store.read_curves(again.id)["train/loss"].step == steps

@@ -40,9 +40,9 @@ def make_entry(key, *, used=0.0, kind="features", size=MEGABYTE):
 
 def start_process(code, *arguments):
     """A process of its own that has printed its first line."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, *map(str, arguments)], stdout=subprocess.PIPE, text=True, env={**os.environ}
-    )
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ})
+    assert process.stdout is not None
     assert process.stdout.readline().strip() == "ready"
     return process
 
@@ -115,7 +115,7 @@ def test_a_reused_process_number_holds_nothing(tmp_path):
     take_lease(tmp_path)
     (path,) = tmp_path.glob("*.lease")
     identity = json.loads(path.read_text())
-    path.write_text(json.dumps({**identity, "started": identity["started"] - 1000}))
+    path.write_text(json.dumps({**identity, "ticks": identity["ticks"] - 1000}))
     assert not is_leased(tmp_path)
     assert not path.exists()
 
