@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -68,6 +68,20 @@ class Batch:
             move(self.ends),
             {name: value.to(device, non_blocking=True) for name, value in self.spans.items()},
         )
+
+    def split(self, parts: int) -> list[Batch]:
+        """The rows in so many batches of equal size, the last perhaps smaller; fewer where there are fewer rows."""
+        count = len(self.rows)
+        size = max(1, -(-count // parts))
+        return [self] if size >= count else [self._cut(first, first + size) for first in range(0, count, size)]
+
+    def _cut(self, first: int, end: int) -> Batch:
+        def cut(value: Any) -> Any:
+            if isinstance(value, Mapping):
+                return {name: cut(inner) for name, inner in value.items()}
+            return value[first:end] if isinstance(value, Tensor | np.ndarray) else value
+
+        return Batch(**{field.name: cut(getattr(self, field.name)) for field in fields(self)})
 
 
 def build_batch(

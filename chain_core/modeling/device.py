@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from chain_core.errors import ConfigError
+from chain_core.errors import ConfigError, ResourceError
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -56,3 +57,30 @@ def to_working(states: Tensor) -> Tensor:
     """Cached float16 states in the precision that this pass multiplies in."""
     device = states.device.type
     return states.to(torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else torch.float32)
+
+
+_SHORT = ("out of memory", "not enough memory", "can't allocate memory", "ALLOC_FAILED")
+"""What libraries say when memory is short, besides errors of their own kind."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a device's or the machine's memory did not suffice."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _SHORT)
+
+
+def explain_memory(device: torch.device, batch_size: int) -> ResourceError:
+    """The sentence for it."""
+    if device.type == "cpu":
+        return ResourceError("memory_full")
+    return ResourceError("device_memory", batch_size=batch_size)
+
+
+def release_device(device: torch.device) -> None:
+    """Give back what a failed pass held, so that the next one finds it in one piece."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()

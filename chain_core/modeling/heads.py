@@ -69,6 +69,10 @@ class Head(nn.Module):
         """Over how many rows or words `compute_loss` is a mean."""
         raise NotImplementedError
 
+    def compute_mass(self, labels: Tensor, batch: Batch) -> float:
+        """What `compute_loss` divides by: weighted by it, the losses of a batch's parts have the whole's as mean."""
+        return self.count_known(labels, batch)
+
     def decode(self, logits: Tensor, batch: Batch) -> Decoded:
         raise NotImplementedError
 

@@ -33,6 +33,11 @@ def compute_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor, smoot
     return (compute_focal_factor(chances, focal) * losses).sum() / weights[labels].sum()
 
 
+def weigh_labels(labels: Tensor, weights: Tensor) -> float:
+    """The sum of the class weights of the labels that are not -1, any shape."""
+    return float(weights[labels[labels >= 0]].sum())
+
+
 def compute_binary_cross_entropy(
     logits: Tensor, labels: Tensor, weights: Tensor, smoothing: float, focal: float
 ) -> Tensor:

@@ -16,6 +16,7 @@ from chain_core.modeling.losses import (
     balance_labels,
     compute_binary_cross_entropy,
     compute_cross_entropy,
+    weigh_labels,
 )
 
 
@@ -56,6 +57,9 @@ class ClassificationHead(PooledHead):
 
     def count_known(self, labels: Tensor, batch: Batch) -> int:
         return int((labels >= 0).sum())
+
+    def compute_mass(self, labels: Tensor, batch: Batch) -> float:
+        return weigh_labels(labels, self.class_weights)
 
     def decode(self, logits: Tensor, batch: Batch) -> Decoded:
         probabilities = logits.softmax(1)

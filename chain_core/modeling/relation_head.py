@@ -11,7 +11,7 @@ from chain_core.data.schema import Task
 from chain_core.modeling.batch import Batch
 from chain_core.modeling.heads import HEADS, Decoded, Head, Place
 from chain_core.modeling.links import pool_mean
-from chain_core.modeling.losses import balance_classes, compute_cross_entropy
+from chain_core.modeling.losses import balance_classes, compute_cross_entropy, weigh_labels
 
 
 @HEADS.register("relation")
@@ -60,6 +60,9 @@ class RelationHead(Head):
 
     def count_known(self, labels: Tensor, batch: Batch) -> int:
         return int((self._find_known(labels, batch) >= 0).sum())
+
+    def compute_mass(self, labels: Tensor, batch: Batch) -> float:
+        return weigh_labels(self._find_known(labels, batch), self.class_weights)
 
     def decode(self, logits: Tensor, batch: Batch) -> Decoded:
         probabilities = logits.softmax(1)

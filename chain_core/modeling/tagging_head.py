@@ -13,7 +13,7 @@ from chain_core.modeling.batch import Batch
 from chain_core.modeling.bio import build_bio_rules, decode_bio
 from chain_core.modeling.crf import Crf
 from chain_core.modeling.heads import HEADS, Decoded, Head, Place
-from chain_core.modeling.losses import balance_classes, compute_cross_entropy
+from chain_core.modeling.losses import balance_classes, compute_cross_entropy, weigh_labels
 
 
 @HEADS.register("tagging")
@@ -45,6 +45,11 @@ class TaggingHead(Head):
 
     def count_known(self, labels: Tensor, batch: Batch) -> int:
         return int((self._find_known(labels, batch) >= 0).sum())
+
+    def compute_mass(self, labels: Tensor, batch: Batch) -> float:
+        if self.crf is not None:
+            return self.count_known(labels, batch)
+        return weigh_labels(self._find_known(labels, batch), self.class_weights)
 
     def _find_known(self, labels: Tensor, batch: Batch) -> Tensor:
         """The labels as wide as the words, (B, W), -1 where a word was cut off as well.

@@ -19,6 +19,14 @@ def compute_disagreement(kind: str, first: Tensor, second: Tensor, batch: Batch)
     return None if compare is None else compare(first.float(), second.float(), batch)
 
 
+def count_compared(kind: str, batch: Batch) -> int:
+    """Over how many rows, or words, the disagreement is a mean."""
+    if kind == "tagging":
+        assert batch.word_mask is not None
+        return int(batch.word_mask.sum())
+    return len(batch.rows)
+
+
 def _compare_classes(first: Tensor, second: Tensor, batch: Batch) -> Tensor:
     """(B, K)"""
     return _diverge(first, second).mean()

@@ -31,7 +31,7 @@ from chain_core.training.control import ReadControl
 from chain_core.training.outcome import StageOutcome
 from chain_core.training.stages import Parts, Stage
 
-_COUNTS = ("step", "epoch", "tuned", "accumulate")
+_COUNTS = ("step", "epoch", "tuned")
 
 
 @dataclass
@@ -96,6 +96,7 @@ class Course:
         assert self.keeper is not None
         state = {
             **{name: getattr(self, name) for name in _COUNTS},
+            "accumulate": self.accumulate,
             "training_seconds": time.perf_counter() - self.started,
             "outcomes": read_outcomes(self.outcomes),
             "random": read_random(self.random),
@@ -115,6 +116,7 @@ class Course:
         state = checkpoint.state
         for name in _COUNTS:
             setattr(self, name, state[name])
+        self.accumulate = max(self.accumulate, state["accumulate"])  # once memory was short, it stays so
         self.started = time.perf_counter() - state["training_seconds"]
         self.outcomes = restore_outcomes(state["outcomes"])
         del self.to_come[: len(self.outcomes)]

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import torch
+from torch import Tensor
 
 from chain_core.data.answers import drop_starts
 from chain_core.data.schema import Task
-from chain_core.modeling.device import autocast
+from chain_core.modeling.batch import Batch
+from chain_core.modeling.device import autocast, is_out_of_memory, release_device
 from chain_core.modeling.heads import Decoded
 from chain_core.modeling.model import ChainModel
 from chain_core.reports.metrics import LOWER_IS_BETTER, compute_joint_share, compute_metrics
@@ -76,11 +78,7 @@ def compute_answers(
         answers.confidence[key] = np.ones(len(rows), np.float32)
         if probabilities and tasks[key[0]].kind in ("classification", "multilabel", "relation"):
             answers.probabilities[key] = np.zeros((len(rows), len(tasks[key[0]].label_space)), np.float32)
-    for part in feed.split_evaluation(rows):
-        check()
-        batch = feed.build_batch(part, labelled=labelled).to(device)
-        with autocast(device, dtype):
-            logits = model(batch)
+    for part, batch, logits in _run(model, feed, rows, device, dtype, labelled, check):
         places = np.array([place[int(row)] for row in part])
         for key, values in logits.items():
             head = model.chain.get_head(*key)
@@ -96,6 +94,26 @@ def compute_answers(
     answers.losses = {key: total / count for key, (total, count, _) in sums.items() if count}
     answers.guessed = {key: sums[key][2] / sums[key][1] for key in answers.losses if key not in answers.values}
     return answers
+
+
+def _run(model, feed, rows, device, dtype, labelled, check) -> Iterator[tuple[np.ndarray, Batch, dict[Key, Tensor]]]:
+    """Rows in batches, with their logits; a batch for which the memory does not suffice is halved."""
+    pending = list(feed.split_evaluation(rows))[::-1]
+    while pending:
+        check()
+        part = pending.pop()
+        try:
+            batch = feed.build_batch(part, labelled=labelled).to(device)
+            with autocast(device, dtype):
+                logits = model(batch)
+        except (RuntimeError, MemoryError) as error:
+            if len(part) == 1 or not is_out_of_memory(error):
+                raise
+            pending += np.array_split(part, 2)[::-1]
+        else:
+            yield part, batch, logits
+            continue
+        release_device(device)
 
 
 def _keep(answers, key: Key, places: np.ndarray, decoded: Decoded, task: Task, feed: Feed, part: np.ndarray):

@@ -56,6 +56,14 @@ class Feed:
         labels = self.labels if labelled else None
         return build_batch(self.encoded, rows, hidden=self.hidden, pooled=self.pooled, labels=labels, spans=self.spans)
 
+    def draw_batch(self, rows: np.ndarray) -> Batch:
+        """The rows as one batch to learn from, before `read_batch`."""
+        return self.build_batch(rows)
+
+    def read_batch(self, batch: Batch) -> Batch:
+        """What `draw_batch` gave, or a part of it, as the model reads it."""
+        return batch
+
     def split_evaluation(self, rows: np.ndarray) -> Iterator[np.ndarray]:
         """The rows in batches of like length, for a pass without gradients."""
         for part in split_by_tokens(self.lengths, rows, EVALUATION_TOKENS):

@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from chain_core.data.cells import build_note
+from chain_core.modeling.batch import Batch
+from chain_core.modeling.device import explain_memory, is_out_of_memory, release_device
 from chain_core.modeling.model import ChainModel
 from chain_core.training.checkpoint import (
     Checkpoint,
@@ -25,7 +28,7 @@ from chain_core.training.optimiser import build_optimiser, build_schedule
 from chain_core.training.outcome import Best
 from chain_core.training.sampling import group_rows, sample_epoch
 from chain_core.training.stages import Stage
-from chain_core.training.step import read_loss_weights, take_step
+from chain_core.training.step import Losses, read_loss_weights, take_step
 
 STEP_EVENTS = 1000
 """About how many step events a run makes, however long it is."""
@@ -86,10 +89,7 @@ class Lesson:
         before = time.perf_counter()
         course.step += 1
         course.tuned += self.tunes
-        losses = take_step(
-            course.model, stage.feed.build_batch(rows), stage.run, self.optimiser, course.device, course.dtype,
-            anchors=course.anchors, progress=(course.tuned, course.tuned_steps) if self.tunes else None,
-        )  # fmt: skip
+        losses = yield from self._update(stage.feed.draw_batch(rows))
         rate = self.schedule.get_last_lr()[-1]
         self.schedule.step()
         self.done += 1
@@ -99,6 +99,29 @@ class Lesson:
                 "stage": stage.number, "step": course.step, "steps": self.steps, "epoch": self.first_epoch + done,
             }  # fmt: skip
             yield _describe_step(course.model, progress, losses, rate, len(rows), before)
+
+    def _update(self, batch: Batch) -> Generator[dict[str, Any], None, Losses]:
+        """The update itself, in smaller parts where the memory does not suffice: tells so. Raises ResourceError where
+        it does not suffice for a single row."""
+        stage, course = self.stage, self.course
+        while True:
+            try:
+                return take_step(
+                    course.model, batch, stage.run, self.optimiser, course.device, course.dtype,
+                    anchors=course.anchors, progress=(course.tuned, course.tuned_steps) if self.tunes else None,
+                    parts=course.accumulate, read=stage.feed.read_batch,
+                )  # fmt: skip
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                if course.accumulate >= len(batch.rows):
+                    raise explain_memory(course.device, stage.settings.batch_size) from error
+            # Not before the error is gone, which holds on to all that the step had computed.
+            self.optimiser.zero_grad(set_to_none=True)
+            release_device(course.device)
+            course.accumulate *= 2
+            rows = -(-stage.settings.batch_size // course.accumulate)
+            yield {"kind": "note", **build_note("memory_short", parts=course.accumulate, rows=rows)}
 
     # ---- checkpoints: between two steps, or before an epoch is judged
 

@@ -57,6 +57,7 @@ def train(
     course = Course(
         model, tasks, device, dtype, read_control, np.random.default_rng(config.train.seed), parts, list(stages),
         keeper=keeper,
+        accumulate=config.train.accumulate,
         anchors=_build_anchors(model, config, start, device),
         tuned_steps=sum(stage.steps for stage in stages if "backbone" in stage.config.trains),
     )  # fmt: skip

@@ -70,6 +70,9 @@ class MaskedFeed(Feed):
         return self.random
 
     def build_batch(self, rows: np.ndarray, *, labelled: bool = True) -> Batch:
+        return self.read_batch(self.draw_batch(rows))
+
+    def draw_batch(self, rows: np.ndarray) -> Batch:
         batch = build_batch(self.encoded, rows)
         assert batch.input_ids is not None
         assert self.vocabulary is not None
@@ -82,7 +85,9 @@ class MaskedFeed(Feed):
             hidden = find_hidden_words(self.encoded, rows, labels >= 0)
             batch = replace(batch, lexical=batch.lexical.masked_fill(torch.from_numpy(hidden)[:, :, None], 0))
         asked = torch.from_numpy(labels)
-        batch = replace(batch, input_ids=torch.from_numpy(shown), labels=dict.fromkeys(self.heads, asked))
+        return replace(batch, input_ids=torch.from_numpy(shown), labels=dict.fromkeys(self.heads, asked))
+
+    def read_batch(self, batch: Batch) -> Batch:
         if self.load_lower is None:
             return batch
         return read_states(self.load_lower(), batch, self.layers, self.device, self.dtype, pooled=False)

@@ -9,7 +9,9 @@ The losses are as precise as float32; the passes run in the run's own precision.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +23,7 @@ from chain_core.modeling.batch import Batch
 from chain_core.modeling.device import autocast
 from chain_core.modeling.model import ChainModel, name_weight
 from chain_core.modeling.ranks import compute_orthogonality
-from chain_core.training.agreement import compute_disagreement
+from chain_core.training.agreement import compute_disagreement, count_compared
 from chain_core.training.anchors import Anchor, compute_pull
 from chain_core.training.evaluate import Key
 from chain_core.training.perturb import build_shifts, find_worst_shifts
@@ -39,39 +41,97 @@ def take_step(
     *,
     anchors: Sequence[Anchor] = (),
     progress: tuple[int, int] | None = None,
+    parts: int = 1,
+    read: Callable[[Batch], Batch] = lambda batch: batch,
 ) -> Losses:
     """One update; returns each head's loss at each depth, and under ("", 0) the total of the unperturbed passes.
 
-    `progress`: this step's number, from 1, and how many there will be in which the backbone trains.
+    `progress`: this step's number, from 1, and how many there will be in which the backbone trains; `parts`: how many
+    the batch is cut into, one on the device at a time; `read`: makes of a part what the model reads.
     Raises ConfigError where the loss is no finite number any more.
     """
-    batch, settings = batch.to(device), config.train
-    shifts = build_shifts(model, batch) if settings.adversarial else None
-    outputs = [_run(model, batch, device, dtype, shifts) for _ in range(2 if settings.r_drop else 1)]
-    passes = [compute_losses(model, logits, batch) for logits in outputs]
-    losses = {key: torch.stack([one[key] for one in passes]).mean(0) for key in passes[0]}
-    total = compute_total(losses, config, model.log_variances)
-    if settings.r_drop:
-        total = total + settings.r_drop * _disagree(model, outputs, batch, config)
-    if anchors:
-        total = total + compute_pull(model, anchors)
-    pruned = _find_pruned(model)
-    if pruned is not None:
-        total = total + compute_orthogonality(pruned)
-    if not torch.isfinite(total):
-        raise ConfigError("loss_not_finite", path="train.learning_rate", given=settings.learning_rate)
+    settings, pruned = config.train, _find_pruned(model)
+    pieces = batch.split(parts)
+    shares = compute_shares(model, pieces, config, device) if len(pieces) > 1 else [None]
     optimiser.zero_grad(set_to_none=True)
-    total.backward()
-    if shifts is not None:
-        worst = find_worst_shifts(shifts, batch.mask, settings.adversarial)
-        logits = _run(model, batch, device, dtype, worst)
-        compute_total(compute_losses(model, logits, batch), config, model.log_variances).backward()
+    summed: Losses = {}
+    for piece, share in zip(pieces, shares, strict=True):
+        pulls = [] if summed else _list_pulls(model, anchors, pruned)
+        found = _add_gradient(model, read(piece).to(device), config, device, dtype, share, pulls)
+        summed = {key: summed[key] + value for key, value in found.items()} if summed else found
     if settings.clip is not None:
         torch.nn.utils.clip_grad_norm_((p for p in model.parameters() if p.requires_grad), settings.clip)
     optimiser.step()
     if pruned is not None and pruned.ranks is not None and progress is not None:
         pruned.ranks.follow(pruned, *progress)
-    return {**{key: loss.detach() for key, loss in losses.items()}, ("", 0): total.detach()}
+    return summed
+
+
+def _list_pulls(model: ChainModel, anchors: Sequence[Anchor], pruned: Backbone | None) -> list[Callable[[], Tensor]]:
+    """What pulls at the weights once a step, whatever the rows are."""
+    pulls: list[Callable[[], Tensor]] = []
+    if anchors:
+        pulls.append(partial(compute_pull, model, anchors))
+    if pruned is not None:
+        pulls.append(partial(compute_orthogonality, pruned))
+    return pulls
+
+
+@dataclass(frozen=True)
+class Share:
+    """One part's share in the means over its batch."""
+
+    losses: Mapping[str, float]
+    """Head -> share of what its loss is a mean over."""
+    compared: Mapping[str, float]
+    """Head -> share of what its disagreement is a mean over."""
+
+
+def compute_shares(model: ChainModel, pieces: Sequence[Batch], config: Config, device: torch.device) -> list[Share]:
+    """How the parts' means add up to the batch's: sum over the parts of share x mean of the part."""
+    heads = {name: model.chain.get_head(name, depth) for name, depth in model.chain.active_keys}
+    bare = [replace(piece, hidden={}).to(device) for piece in pieces]
+    masses = {name: [head.compute_mass(piece.labels[name], piece) for piece in bare] for name, head in heads.items()}
+    counts = {name: [count_compared(head.task.kind, piece) for piece in bare] for name, head in heads.items()}
+    return [
+        Share(
+            *({name: values[number] / (sum(values) or 1) for name, values in each.items()} for each in (masses, counts))
+        )
+        for number in range(len(pieces))
+    ]
+
+
+def _add_gradient(
+    model: ChainModel,
+    batch: Batch,
+    config: Config,
+    device: torch.device,
+    dtype: torch.dtype,
+    share: Share | None,
+    pulls: Sequence[Callable[[], Tensor]],
+) -> Losses:
+    """Add a batch's gradient, or a part's share in it, to what is there; what it adds to the losses and the total."""
+    settings = config.train
+    portions = share.losses if share is not None else None
+    shifts = build_shifts(model, batch) if settings.adversarial else None
+    outputs = [_run(model, batch, device, dtype, shifts) for _ in range(2 if settings.r_drop else 1)]
+    passes = [compute_losses(model, logits, batch) for logits in outputs]
+    losses = {key: torch.stack([one[key] for one in passes]).mean(0) for key in passes[0]}
+    total = compute_total(losses, config, model.log_variances, portions)
+    if settings.r_drop:
+        compared = share.compared if share is not None else None
+        total = total + settings.r_drop * _disagree(model, outputs, batch, config, compared)
+    for pull in pulls:
+        total = total + pull()
+    if not torch.isfinite(total):
+        raise ConfigError("loss_not_finite", path="train.learning_rate", given=settings.learning_rate)
+    total.backward()
+    if shifts is not None:
+        worst = find_worst_shifts(shifts, batch.mask, settings.adversarial)
+        logits = _run(model, batch, device, dtype, worst)
+        compute_total(compute_losses(model, logits, batch), config, model.log_variances, portions).backward()
+    told = {key: loss.detach() * (portions[key[0]] if portions is not None else 1) for key, loss in losses.items()}
+    return {**told, ("", 0): total.detach()}
 
 
 def compute_losses(model: ChainModel, logits: Mapping[Key, Tensor], batch: Batch) -> Losses:
@@ -82,11 +142,17 @@ def compute_losses(model: ChainModel, logits: Mapping[Key, Tensor], batch: Batch
     }
 
 
-def compute_total(losses: Losses, config: Config, log_variances: nn.ParameterDict | None = None) -> Tensor:
+def compute_total(
+    losses: Losses,
+    config: Config,
+    log_variances: nn.ParameterDict | None = None,
+    portions: Mapping[str, float] | None = None,
+) -> Tensor:
     """sum over tasks t of w_t * sum over depths d of v_d * loss_{t,d}.
 
     With learned s = log(sigma^2) each loss is exp(-s) loss + s / 2, for regression exp(-s) loss / 2 + s / 2 (Kendall
     et al. 2018, arXiv 1705.07115); a loss of 0, which is that of a batch without labels, says nothing about s.
+    `portions`: of a part of a batch, each head's share in the whole.
     """
     assert config.heads is not None
     terms = []
@@ -96,7 +162,7 @@ def compute_total(losses: Losses, config: Config, log_variances: nn.ParameterDic
             variance = log_variances[name_weight(head, depth)]
             share = 0.5 if config.heads[head].kind == "regression" else 1.0
             loss = share * (-variance).exp() * loss + variance / 2
-        terms.append(weight * loss)
+        terms.append((weight if portions is None else weight * portions[head]) * loss)
     return torch.stack(terms).sum()
 
 
@@ -113,12 +179,20 @@ def _run(model: ChainModel, batch: Batch, device: torch.device, dtype: torch.dty
         return model(batch, shifts)
 
 
-def _disagree(model: ChainModel, outputs: Sequence[Mapping[Key, Tensor]], batch: Batch, config: Config) -> Tensor:
+def _disagree(
+    model: ChainModel,
+    outputs: Sequence[Mapping[Key, Tensor]],
+    batch: Batch,
+    config: Config,
+    portions: Mapping[str, float] | None,
+) -> Tensor:
     """The heads' disagreement between two passes, weighted as their losses are."""
     assert config.heads is not None
     total = torch.zeros((), device=batch.mask.device)
     for head, depth in outputs[0]:
         weight = config.heads[head].weight * config.get_depth_weights(head)[depth]
+        if portions is not None:
+            weight *= portions[head]
         kind = model.chain.get_head(head, depth).task.kind
         gap = compute_disagreement(kind, outputs[0][head, depth], outputs[1][head, depth], batch)
         total = total if gap is None else total + weight * gap

@@ -8,7 +8,10 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 
+from chain_core.errors import ResourceError
+from chain_core.modeling.model import ChainModel
 from chain_core.training.control import Paused
 from tests.services.resuming import (
     assert_same_run,
@@ -218,3 +221,56 @@ def test_a_full_disk_costs_a_checkpoint_not_the_run(folder, encoder, monkeypatch
     events = run(folder, build_mapping(encoder, train={"checkpoint_steps": 1}), "full")
     assert [e["code"] for e in events if e["kind"] == "note"].count("checkpoint_failed") == 1
     assert events[-1]["kind"] == "done"
+
+
+SHORT = (
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: not enough memory: you tried to allocate"),
+    MemoryError(),
+)
+
+
+def exhaust(monkeypatch, rows, error):
+    """Passes over more rows than that fail, as where memory is full."""
+    real = ChainModel.forward
+
+    def forward(self, batch, *args, **options):
+        if len(batch.rows) > rows:
+            raise error
+        return real(self, batch, *args, **options)
+
+    monkeypatch.setattr(ChainModel, "forward", forward)
+
+
+@pytest.mark.parametrize("error", SHORT, ids=lambda error: type(error).__name__)
+def test_short_memory_makes_smaller_parts(folder, encoder, monkeypatch, error):
+    mapping = build_mapping(encoder)
+    run(folder, mapping, "untouched")
+    with monkeypatch.context() as patch:
+        exhaust(patch, 5, error)
+        events = run(folder, mapping, "short")
+    notes = [event for event in events if event["kind"] == "note" and event["code"] == "memory_short"]
+    assert [note["params"] for note in notes] == [{"parts": 2, "rows": 8}, {"parts": 4, "rows": 4}]
+    counts = [[e["step"] for e in read_log(folder / name) if e["kind"] == "step"] for name in ("untouched", "short")]
+    assert counts[0] == counts[1], "no step is lost"
+
+
+def test_smaller_parts_stay_after_a_pause(folder, encoder, monkeypatch):
+    mapping = build_mapping(encoder)
+    with monkeypatch.context() as patch:
+        exhaust(patch, 5, SHORT[0])
+        interrupt(folder, mapping, "short")
+        events = run(folder, mapping, "short", resume=True)
+    assert not [event for event in events if event["kind"] == "note" and event["code"] == "memory_short"]
+
+
+def test_memory_short_of_a_single_row_is_a_sentence(folder, encoder, monkeypatch):
+    exhaust(monkeypatch, 0, SHORT[0])
+    with pytest.raises(ResourceError, match="memory"):
+        run(folder, build_mapping(encoder), "short")
+
+
+def test_other_errors_stay_what_they_are(folder, encoder, monkeypatch):
+    exhaust(monkeypatch, 0, RuntimeError("shapes do not meet"))
+    with pytest.raises(RuntimeError, match="shapes"):
+        run(folder, build_mapping(encoder), "broken")
