@@ -31,7 +31,7 @@ def store(home: Path) -> Iterator[Store]:
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
-    """URLs on a server of our own: `.format(name=…)`."""
+    """The URL of a server of our own."""
     if reason := explain_absence():
         pytest.skip(reason)
     yield from run_server()

@@ -39,7 +39,7 @@ def explain_absence() -> str:
 
 
 def run_server() -> Iterator[str]:
-    """The URL of a running server, without a database's name at its end; it is gone afterwards."""
+    """The URL of a running server, which is gone afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="pg"))  # short: it holds a socket
     user = _find_user() if os.geteuid() == 0 else None
     if user:
@@ -48,14 +48,19 @@ def run_server() -> Iterator[str]:
     data, log = folder / "data", folder / "log"
     initdb = [str(find_program("initdb")), "-D", str(data), "-U", "chain", "--auth=trust", "-E", "UTF8", "--no-sync"]
     subprocess.run([*initdb, "--locale=C"], check=True, stdout=subprocess.DEVNULL, **options)
-    settings = {"listen_addresses": "", "unix_socket_directories": str(folder), "fsync": "off", "max_connections": "50"}
+    settings = {
+        "listen_addresses": "",
+        "unix_socket_directories": str(folder),
+        "fsync": "off",
+        "max_connections": "200",
+    }
     arguments = [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
     with log.open("wb") as out:
         command = [str(find_program("postgres")), "-D", str(data), *arguments]
         server = subprocess.Popen(command, stdout=out, stderr=out, **options)
     try:
         _wait_for(folder, server, log)
-        yield f"postgresql+psycopg://chain@/{{name}}?host={folder}"
+        yield f"postgresql+psycopg://chain@/postgres?host={folder}"
     finally:
         server.terminate()
         try:
@@ -66,14 +71,12 @@ def run_server() -> Iterator[str]:
 
 
 def make_database(server: str, name: str) -> str:
-    """The URL of a new, empty database."""
-    from sqlalchemy import create_engine, text
+    """The URL of a new, empty database; really a schema, which is made a hundred times as fast."""
+    import psycopg
 
-    engine = create_engine(server.format(name="postgres"), isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(f'CREATE DATABASE "{name}"'))
-    engine.dispose()
-    return server.format(name=name)
+    with psycopg.connect(host=server.partition("host=")[2], user="chain", dbname="postgres") as connection:
+        connection.execute(f'CREATE SCHEMA "{name}"')
+    return f"{server}&options=-csearch_path%3D{name}"
 
 
 def _find_user() -> str | None:
