@@ -16,6 +16,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A workspace of this test's own."""
     folder = tmp_path / "workspace"
     monkeypatch.setenv("CHAIN_HOME", str(folder))
+    monkeypatch.delenv("CHAIN_STORE", raising=False)
     return folder
 
 

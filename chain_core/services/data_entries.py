@@ -24,7 +24,7 @@ class DataEntries(Database):
     def add_data_set(self, data_set: DataSet, roles: Mapping[str, str] | None = None) -> None:
         """Enter a stored data set; the same content again changes its name, and its roles where given."""
         values: dict[str, Any] = {
-            "name": data_set.name,
+            "name": data_set.name[:200],
             "rows": data_set.rows,
             "columns": list(data_set.columns),
         }

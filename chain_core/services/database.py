@@ -8,6 +8,7 @@ On a server the same transactions lock the rows that they are about to change.
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,15 +20,18 @@ from chain_core.paths import get_home
 from chain_core.services.migrations import upgrade_database
 from chain_core.services.tables import RUNS
 
+VARIABLE = "CHAIN_STORE"
+"""Names the store's URL to every process; on a command line all users of the machine could read its password."""
 BUSY_SECONDS = 30
 _QUEUE_LOCK = 0x7175657565  # "queue": PostgreSQL's number for the lock
 
 
 class Database:
-    """One database. `url` is any SQLAlchemy URL; the default is `store.db` in the workspace."""
+    """One database. `url` is any SQLAlchemy URL; the default is what CHAIN_STORE names, or `store.db` in the
+    workspace."""
 
     def __init__(self, url: str | None = None) -> None:
-        self.url = url or f"sqlite:///{get_home() / 'store.db'}"
+        self.url = url or os.environ.get(VARIABLE) or f"sqlite:///{get_home() / 'store.db'}"
         with _explain():
             self._engine = build_engine(self.url)
             upgrade_database(self._engine)

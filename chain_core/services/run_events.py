@@ -14,6 +14,9 @@ from chain_core.services.database import Database, lock_run
 from chain_core.services.records import BUSY, Curve, make_run
 from chain_core.services.tables import EVENTS, METRICS, RUNS
 
+MOST_SERIES = 200
+"""Characters of a series' name."""
+
 
 class RunEvents(Database):
     """Numbered from 1 for each run, without gaps."""
@@ -110,7 +113,10 @@ def _insert_events(connection: Connection, run_id: str, numbered: Iterable[tuple
     for seq, event in numbered:
         seconds = event.get("seconds")
         rows.append({"run_id": run_id, "seq": seq, "kind": event["kind"], "seconds": seconds, "body": event})
-        points += [{"run_id": run_id, "seq": seq, **point} for point in compute_points(event)]
+        points += [
+            {"run_id": run_id, "seq": seq, **point, "series": point["series"][:MOST_SERIES]}
+            for point in compute_points(event)
+        ]
     connection.execute(insert(EVENTS), rows)
     if points:
         connection.execute(insert(METRICS), points)

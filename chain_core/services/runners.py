@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from chain_core.paths import PROJECT, get_folder
+from chain_core.services.database import VARIABLE
 from chain_core.services.jobs import Jobs
 from chain_core.services.store import Store
 
@@ -106,7 +107,8 @@ class ProcessRunner:
             command = [sys.executable, "-m", "chain_core.services.worker"]
             with self._log.open("ab") as log:
                 self._process = subprocess.Popen(
-                    [*command, "--store", self._url, "--role", self._role],
+                    [*command, "--role", self._role],
+                    env={**os.environ, VARIABLE: self._url},
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=log,

@@ -17,4 +17,5 @@ __all__ = ["Run", "Store"]
 
 
 class Store(RunEntries, RunQueue, RunEvents, Groups, DataEntries, Settings):
-    """One database. `url` is any SQLAlchemy URL; the default is `store.db` in the workspace."""
+    """One database. `url` is any SQLAlchemy URL; the default is what CHAIN_STORE names, or `store.db` in the
+    workspace."""

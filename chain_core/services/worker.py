@@ -1,4 +1,4 @@
-"""The worker process: `python -m chain_core.services.worker --store URL [--role trainer|predictor]`.
+"""The worker process: `python -m chain_core.services.worker [--store URL] [--role trainer|predictor]`.
 
 Holds torch and the default backbone warm, reads one JSON command a line from stdin (see `jobs`), answers one
 JSON line on stdout with the command's "request" number, after one that says that it took the command up.
@@ -34,7 +34,7 @@ log = logging.getLogger("worker")
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--store", required=True)
+    parser.add_argument("--store", help="its URL; by default what CHAIN_STORE names")
     parser.add_argument("--role", choices=sorted(NICENESS), default="trainer")
     arguments = parser.parse_args()
     answers = claim_stdout()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime
 from typing import Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -51,10 +50,10 @@ def format_duration(seconds: float) -> str:
 
 
 def compute_duration(run: Run) -> float | None:
-    """Seconds from the start to the end, or to now; None where it has not begun."""
+    """Seconds of work so far, without pauses, by the worker's own clock; None where it has not begun."""
     if run.started is None:
         return None
-    return max(0.0, (run.finished or time.time()) - run.started)
+    return run.progress.get("seconds") or 0.0
 
 
 def format_time(seconds: float) -> str:
