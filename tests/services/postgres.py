@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -62,7 +63,7 @@ def run_server() -> Iterator[str]:
         _wait_for(folder, server, log)
         yield f"postgresql+psycopg://chain@/postgres?host={folder}"
     finally:
-        server.terminate()
+        server.send_signal(signal.SIGINT)  # without waiting for clients to leave
         try:
             server.wait(10)
         except subprocess.TimeoutExpired:

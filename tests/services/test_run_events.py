@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 
 import pytest
 from hypothesis import given, settings
@@ -20,6 +21,11 @@ def store(database: str) -> Iterator[Store]:
     store = Store(database)
     yield store
     store.close()
+
+
+@cache
+def open_memory() -> Store:
+    return Store("sqlite://")
 
 
 def step(number: int) -> dict:
@@ -85,7 +91,7 @@ EVENTS = st.one_of(
 @given(st.lists(st.tuples(EVENTS, NUMBERS), max_size=25), st.integers(0, 25))
 def test_what_is_left_is_as_if_nothing_had_followed(told: list[tuple[dict, float | None]], after: int) -> None:
     events = [{**event, "seconds": seconds} for event, seconds in told]
-    store = Store("sqlite://")
+    store = open_memory()
     (cut, token), (short, other) = claim(store), claim(store)
     store.append_events(cut, events, claim=token)
     store.truncate_events(cut, token, after)
@@ -94,4 +100,3 @@ def test_what_is_left_is_as_if_nothing_had_followed(told: list[tuple[dict, float
     assert store.read_events(cut) == store.read_events(short)
     assert store.read_curves(cut) == store.read_curves(short)
     assert store.get_run(cut).progress == store.get_run(short).progress
-    store.close()
