@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 
@@ -37,12 +37,18 @@ __all__ = [
 
 
 def import_files(
-    files: Mapping[str, Path], *, name: str, encoding: str | None = None, delimiter: str | None = None
+    files: Mapping[str, Path],
+    *,
+    name: str,
+    encoding: str | None = None,
+    delimiter: str | None = None,
+    check: Callable[[], None] = lambda: None,
 ) -> DataSet:
     """Store one file, or one for each of "train", "validation", "test"; then a SPLIT column tells them apart.
 
     `encoding` and `delimiter` overrule what is found. The same bytes read the same way are one data set,
     under the name they were first given. Raises DataError for a file that cannot be read as a table.
+    `check` is called now and then and may raise.
     """
     sources = {split: detect_source(path, encoding=encoding, delimiter=delimiter) for split, path in files.items()}
     parts = [f"{split} {_hash_file(files[split])} {source}" for split, source in sorted(sources.items())]
@@ -56,7 +62,7 @@ def import_files(
     else:
         merged, notes = _merge_schemas({split: schema for split, (schema, _) in streams.items()})
         batches = chain.from_iterable(_fit(stream, split, merged) for split, (_, stream) in streams.items())
-    return write_data_set(batches, name=name, identity=identity, sources=sources, notes=notes)
+    return write_data_set(_watch(batches, check), name=name, identity=identity, sources=sources, notes=notes)
 
 
 def find_split_files(path: Path) -> dict[str, Path]:
@@ -118,24 +124,33 @@ def read_table(data_set: DataSet, columns: Iterable[str] | None = None) -> pa.Ta
     return table if columns is None else table.select(list(columns))
 
 
-def open_rows(data: DataConfig, folder: Path) -> tuple[DataSet, pa.Table]:
-    """A config's rows. Each source is a path relative to `folder`, or a stored data set's name or id."""
+def open_rows(data: DataConfig, folder: Path, check: Callable[[], None] = lambda: None) -> tuple[DataSet, pa.Table]:
+    """A config's rows. Each source is a path relative to `folder`, or a stored data set's name or id.
+
+    `check` is called now and then while a file is read for the first time, and may raise.
+    """
     given = {"train": data.train, "validation": data.validation, "test": data.test}
     sources = {split: value for split, value in given.items() if isinstance(value, str)}
     paths = {split: path for split, value in sources.items() if (path := _find_path(value, folder))}
     options = {"encoding": data.encoding, "delimiter": data.delimiter}
     if len(paths) == len(sources):
         files = find_split_files(paths["train"]) if len(paths) == 1 else paths
-        data_set = import_files(files, name=name_files(files), **options)
+        data_set = import_files(files, name=name_files(files), check=check, **options)
         return data_set, read_table(data_set)
     parts = {
-        split: import_files({"train": paths[split]}, name=paths[split].stem, **options)
+        split: import_files({"train": paths[split]}, name=paths[split].stem, check=check, **options)
         if split in paths
         else load_data_set(value)
         for split, value in sources.items()
     }
     data_set = parts["train"] if len(parts) == 1 else _join_data_sets(parts)
     return data_set, read_table(data_set)
+
+
+def _watch(batches: Iterable[pa.RecordBatch], check: Callable[[], None]) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        check()
+        yield batch
 
 
 def _find_path(value: str, folder: Path) -> Path | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,16 +21,17 @@ MOST_HELD_OUT = 2000
 """Rows that judge a stage; more would only take time."""
 
 
-def read_unlabelled(source: str, folder: Path, columns: InputConfig) -> Texts:
+def read_unlabelled(source: str, folder: Path, columns: InputConfig, check: Callable[[], None] = lambda: None) -> Texts:
     """The texts of a source: a `.txt` file, one text a line, or any table with the same input columns.
 
     A table need not have the pair's second column. Raises DataError where it lacks the first, or has no text at all.
+    `check` as in `open_rows`.
     """
     path = (folder / source).expanduser()
     if path.suffix.lower() == ".txt":
         texts = Texts("text", pa.array(_read_lines(path), pa.string()))
     else:
-        _, table = open_rows(DataConfig(train=source), folder)
+        _, table = open_rows(DataConfig(train=source), folder, check)
         if columns.pair not in table.column_names:
             columns = columns.model_copy(update={"pair": None})
         texts = read_texts(table, columns)

@@ -77,10 +77,10 @@ def explain_memory(device: torch.device, batch_size: int) -> ResourceError:
     return ResourceError("device_memory", batch_size=batch_size)
 
 
-def release_device(device: torch.device) -> None:
-    """Give back what a failed pass held, so that the next one finds it in one piece."""
+def release_devices() -> None:
+    """Give back all memory of devices that nothing holds any more."""
     gc.collect()
-    if device.type == "cuda":
+    if torch.cuda.is_initialized():
         torch.cuda.empty_cache()
-    elif device.type == "mps":
+    if torch.backends.mps.is_available():
         torch.mps.empty_cache()

@@ -63,10 +63,10 @@ class RankSchedule:
         """Go on from there, in a training of as many steps."""
         self.settled, self._pattern = state["settled"], dict(state["pattern"])
         self._allocator = self._build_allocator(model, steps) if state["begun"] else None
-        places = {name: parameter.device for name, parameter in model.named_parameters()}
+        parameters = dict(model.named_parameters())
         for key, value in tensors.items():
             name, _, weight = key.partition("/")
-            getattr(self._allocator, name)[weight] = value.to(places[weight])
+            getattr(self._allocator, name)[weight] = torch.empty_like(parameters[weight]).copy_(value).detach()
 
     def _build_allocator(self, model: nn.Module, steps: int) -> Any:
         from peft import AdaLoraConfig

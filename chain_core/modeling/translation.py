@@ -6,7 +6,7 @@ folder's generation config says; nothing is drawn at random.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -17,14 +17,21 @@ ROWS = 32
 LONGEST = 512
 
 
-def translate_back(texts: Sequence[str], folders: tuple[Path, Path], device: torch.device) -> list[str]:
-    """Each text after both models; "" where a model had nothing to say. Raises BackboneError for an unfit folder."""
-    there = translate(texts, folders[0], device)
-    return translate(there, folders[1], device)
+def translate_back(
+    texts: Sequence[str], folders: tuple[Path, Path], device: torch.device, check: Callable[[], None] = lambda: None
+) -> list[str]:
+    """Each text after both models; "" where a model had nothing to say. Raises BackboneError for an unfit folder.
+
+    `check` is called before every batch and may raise.
+    """
+    there = translate(texts, folders[0], device, check)
+    return translate(there, folders[1], device, check)
 
 
 @torch.inference_mode()
-def translate(texts: Sequence[str], folder: Path, device: torch.device) -> list[str]:
+def translate(
+    texts: Sequence[str], folder: Path, device: torch.device, check: Callable[[], None] = lambda: None
+) -> list[str]:
     """Each text after one model, in order."""
     tokenizer, model = _load(folder)
     model.to(device).eval()
@@ -33,6 +40,7 @@ def translate(texts: Sequence[str], folder: Path, device: torch.device) -> list[
         (number for number, text in enumerate(texts) if text.strip()), key=lambda number: -len(texts[number])
     )
     for start in range(0, len(order), ROWS):
+        check()
         part = order[start : start + ROWS]
         inputs = tokenizer([texts[number] for number in part], return_tensors="pt", padding=True, truncation=True,
                            max_length=LONGEST).to(device)  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,11 +27,14 @@ POINTING = ("span", "relation")
 """Kinds of heads whose labels point at places in the text, which a changed text no longer has."""
 
 
-def augment_set(part: RowSet, config: Config, facts: BackboneFacts) -> tuple[RowSet, list[Note]]:
+def augment_set(
+    part: RowSet, config: Config, facts: BackboneFacts, check: Callable[[], None] = lambda: None
+) -> tuple[RowSet, list[Note]]:
     """The rows with `augment.copies` changed copies of each train row, in the train split alone; and notes.
 
     Rows of no words get none, nor do rows whose labels point at places in the text; a copy that came out as its
-    row is left out. The same seed gives the same copies.
+    row is left out. The same seed gives the same copies. `check` is called between
+    batches that are translated and may raise.
     """
     settings, texts = config.augment, part.texts
     if not settings.copies:
@@ -45,7 +48,7 @@ def augment_set(part: RowSet, config: Config, facts: BackboneFacts) -> tuple[Row
         whole, tagged = _split_tagged(rows, tags)
         if len(tagged):
             notes.append(build_note("rows_not_translated", rows=len(tagged)))
-        translated = _translate(texts, whole, config, tags)
+        translated = _translate(texts, whole, config, tags, check)
         repeated = np.concatenate([tagged, np.tile(rows, settings.copies - 1)])
     changed = change_rows(texts, tags, repeated, settings, replacements, random)
     copies = changed if translated is None else join_copies(translated, changed)
@@ -106,7 +109,9 @@ def _read_tags(part: RowSet) -> dict[str, pa.Array]:
     return {task.column: read_gold(part.table, task) for task in tagging}
 
 
-def _translate(texts: Texts, rows: np.ndarray, config: Config, tags: Mapping[str, pa.Array]) -> Copies:
+def _translate(
+    texts: Texts, rows: np.ndarray, config: Config, tags: Mapping[str, pa.Array], check: Callable[[], None]
+) -> Copies:
     """Copies of rows, none of which is tagged, that went through both models of `augment.back_translation`."""
     assert config.augment.back_translation is not None
     there, back = config.augment.back_translation
@@ -116,7 +121,7 @@ def _translate(texts: Texts, rows: np.ndarray, config: Config, tags: Mapping[str
     if texts.second is not None:
         before.append(texts.second.take(taken).to_pylist())
     device = choose_device(config.train.device)
-    after = [translate_back(part, (Path(there), Path(back)), device) for part in before]
+    after = [translate_back(part, (Path(there), Path(back)), device, check) for part in before]
     words = [split_words(text) for text in after[0]]
     changed = np.zeros(len(rows), bool)
     for old, new in zip(before, after, strict=True):

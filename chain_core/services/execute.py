@@ -24,7 +24,7 @@ from chain_core.errors import ResourceError
 from chain_core.modeling.bundle import save_bundle
 from chain_core.modeling.catalogue import BackboneFacts
 from chain_core.modeling.chain import count_parameters
-from chain_core.modeling.device import choose_device, choose_precision
+from chain_core.modeling.device import choose_device, choose_precision, release_devices
 from chain_core.modeling.model import ChainModel, build_model
 from chain_core.modeling.tuning import is_added
 from chain_core.reports.metrics import compute_report
@@ -36,13 +36,17 @@ from chain_core.services.prepare import prepare_run
 from chain_core.services.replay import find_bundle
 from chain_core.storage.disk import is_full
 from chain_core.storage.entries import make_room
+from chain_core.storage.locks import hold_folder
 from chain_core.training.assemble import Emit, Material, build_feed, build_stage_feeds
-from chain_core.training.control import ReadControl, Stopped, ask_nothing, heed, heed_early
+from chain_core.training.control import Interruption, ReadControl, Stopped, ask_nothing, heed, heed_early
 from chain_core.training.evaluate import Answers, compute_answers
 from chain_core.training.feed import Feed
 from chain_core.training.loop import train
 from chain_core.training.outcome import Outcome, StageOutcome
 from chain_core.training.start import Start, match_start
+
+PATIENCE = 20.0
+"""Seconds to wait for a run's folder: whoever holds it should be leaving, its run having been given to another."""
 
 
 def execute_run(
@@ -61,16 +65,10 @@ def execute_run(
     Raises ChainError for what the user can mend, Paused and Cancelled where `read_control` asks for it.
     """
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        with closing(Journal(out, emit, resume=resume)) as journal:
-            try:
-                report = _execute(config, out, folder, journal, read_control)
-            except Stopped:
-                report = {}
-                journal.tell({"kind": "done", "reason": "stopped", "report": report})
-            if journal.reason != "stopped":
-                prune_checkpoints(out, 0)
-            return report
+        with hold_folder(out, PATIENCE, lambda: heed(read_control())):
+            return _perform(config, out, folder, emit, read_control, resume=resume)
+    except Interruption as caught:
+        interruption = type(caught)
     except OSError as error:
         if is_full(error):
             raise ResourceError("disk_full", folder=str(out)) from error
@@ -80,6 +78,25 @@ def execute_run(
     finally:
         with suppress(OSError):
             make_room()  # the run's own entries are free again, and count as the last used
+    # A new one: the old one holds on to the model, and the device's memory is to be free for other runs.
+    release_memory()
+    release_devices()
+    raise interruption
+
+
+def _perform(
+    config: Config, out: Path, folder: Path, emit: Emit, read_control: ReadControl, *, resume: bool
+) -> dict[str, Any]:
+    """The run and its journal, in a folder that nobody else writes to."""
+    with closing(Journal(out, emit, resume=resume)) as journal:
+        try:
+            report = _execute(config, out, folder, journal, read_control)
+        except Stopped:
+            report = {}
+            journal.tell({"kind": "done", "reason": "stopped", "report": report})
+        if journal.reason != "stopped":
+            prune_checkpoints(out, 0)
+        return report
 
 
 def _execute(config: Config, out: Path, folder: Path, journal: Journal, read_control: ReadControl) -> dict[str, Any]:

@@ -34,7 +34,7 @@ from chain_core.training.assemble import Material
 def prepare_run(config: Config, folder: Path, check: Callable[[], None] = lambda: None) -> Material:
     """Rows, tasks and splits of a config, what it left open inferred. Raises ChainError for all that cannot run.
 
-    `check` is called between tables, and between the rows' copies; it may raise.
+    `check` is called now and then while rows are read or translated; it may raise.
     """
     config, tables, notes = open_tables(config, folder, check)
     facts = read_facts(config.backbone.name)
@@ -42,12 +42,12 @@ def prepare_run(config: Config, folder: Path, check: Callable[[], None] = lambda
     for problem in find_objective_problems(config, facts):
         raise problem
     config = _fix_paths(config, folder)
-    unlabelled = read_stages(config, folder)
+    unlabelled = read_stages(config, folder, check)
     sets = []
     for part in read_sets(config, tables):
         check()
         spent += [note for task in part.tasks for note in task.notes]
-        part, told = augment_set(part, config, facts)
+        part, told = augment_set(part, config, facts, check)
         sets.append(part)
         spent += told
     tasks = list_tasks(config, sets)
@@ -65,10 +65,10 @@ def _pick(own: Sequence[Task], widened: Sequence[Task]) -> tuple[Task, ...]:
     return tuple(replace(task, label_space=spaces[task.name]) for task in own)
 
 
-def read_stages(config: Config, folder: Path) -> dict[int, Texts]:
+def read_stages(config: Config, folder: Path, check: Callable[[], None] = lambda: None) -> dict[int, Texts]:
     """Number of each stage that brings rows of its own -> its texts."""
     return {
-        number: read_unlabelled(stage.data, folder, config.input)
+        number: read_unlabelled(stage.data, folder, config.input, check)
         for number, stage in enumerate(config.get_stages(), start=1)
         if stage.data is not None
     }
@@ -81,8 +81,7 @@ def open_tables(
     tables: dict[str, pa.Table] = {}
     notes: list[dict[str, Any]] = []
     for name, part in config.get_sets().items():
-        check()
-        data_set, tables[name] = open_rows(part.data, folder)
+        data_set, tables[name] = open_rows(part.data, folder, check)
         notes += data_set.notes
     others = {name: table for name, table in tables.items() if name}
     config, inferred = complete_config(config, tables[""], others)

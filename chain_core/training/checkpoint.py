@@ -114,11 +114,17 @@ def read_optimiser(optimiser: torch.optim.Optimizer) -> tuple[list[dict[str, Any
 
 
 def restore_optimiser(optimiser: torch.optim.Optimizer, groups: Sequence[Mapping[str, Any]], moments: Tensors) -> None:
+    """Moments are laid out in memory as their parameters are: the fused update goes through both side by side."""
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in moments.items():
         index, _, name = key.partition(".")
         state.setdefault(int(index), {})[name] = value
-    optimiser.load_state_dict({"state": state, "param_groups": [dict(group) for group in groups]})
+    told = [{**group, "betas": tuple(group["betas"])} for group in groups]
+    optimiser.load_state_dict({"state": state, "param_groups": told})
+    for parameter, values in optimiser.state.items():
+        for name, value in values.items():
+            if value.shape == parameter.shape and name != "step":
+                values[name] = torch.empty_like(parameter).copy_(value)
 
 
 def read_torch_random(device: torch.device) -> Tensors:

@@ -15,7 +15,7 @@ from torch import Tensor
 from chain_core.data.answers import drop_starts
 from chain_core.data.schema import Task
 from chain_core.modeling.batch import Batch
-from chain_core.modeling.device import autocast, is_out_of_memory, release_device
+from chain_core.modeling.device import autocast, is_out_of_memory, release_devices
 from chain_core.modeling.heads import Decoded
 from chain_core.modeling.model import ChainModel
 from chain_core.reports.metrics import LOWER_IS_BETTER, compute_joint_share, compute_metrics
@@ -98,10 +98,13 @@ def compute_answers(
 
 def _run(model, feed, rows, device, dtype, labelled, check) -> Iterator[tuple[np.ndarray, Batch, dict[Key, Tensor]]]:
     """Rows in batches, with their logits; a batch for which the memory does not suffice is halved."""
-    pending = list(feed.split_evaluation(rows))[::-1]
+    pending, most = list(feed.split_evaluation(rows))[::-1], len(rows)
     while pending:
         check()
         part = pending.pop()
+        if len(part) > most:
+            pending += np.array_split(part, 2)[::-1]
+            continue
         try:
             batch = feed.build_batch(part, labelled=labelled).to(device)
             with autocast(device, dtype):
@@ -109,11 +112,12 @@ def _run(model, feed, rows, device, dtype, labelled, check) -> Iterator[tuple[np
         except (RuntimeError, MemoryError) as error:
             if len(part) == 1 or not is_out_of_memory(error):
                 raise
-            pending += np.array_split(part, 2)[::-1]
+            pending.append(part)
+            most = len(part) // 2
         else:
             yield part, batch, logits
             continue
-        release_device(device)
+        release_devices()
 
 
 def _keep(answers, key: Key, places: np.ndarray, decoded: Decoded, task: Task, feed: Feed, part: np.ndarray):

@@ -10,7 +10,7 @@ import numpy as np
 
 from chain_core.data.cells import build_note
 from chain_core.modeling.batch import Batch
-from chain_core.modeling.device import explain_memory, is_out_of_memory, release_device
+from chain_core.modeling.device import explain_memory, is_out_of_memory, release_devices
 from chain_core.modeling.model import ChainModel
 from chain_core.training.checkpoint import (
     Checkpoint,
@@ -118,7 +118,7 @@ class Lesson:
                     raise explain_memory(course.device, stage.settings.batch_size) from error
             # Not before the error is gone, which holds on to all that the step had computed.
             self.optimiser.zero_grad(set_to_none=True)
-            release_device(course.device)
+            release_devices()
             course.accumulate *= 2
             rows = -(-stage.settings.batch_size // course.accumulate)
             yield {"kind": "note", **build_note("memory_short", parts=course.accumulate, rows=rows)}

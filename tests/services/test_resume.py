@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import errno
+import gc
+import itertools
 import json
 import shutil
+import weakref
 
 import numpy as np
 import pytest
 import torch
 
-from chain_core.errors import ResourceError
+from chain_core.data.store import list_data_sets
+from chain_core.errors import ResourceError, RunError
+from chain_core.modeling.device import is_out_of_memory
 from chain_core.modeling.model import ChainModel
-from chain_core.training.control import Paused
+from chain_core.storage.locks import hold_folder
+from chain_core.training.control import Cancelled, Paused
 from tests.services.resuming import (
     assert_same_run,
     count_calls,
@@ -77,6 +83,12 @@ WAYS = {
         "also": {"other": {"data": {"train": "other.jsonl"}, "input": {"tokens": "tokens"}}},
         "heads": {**HEADS, "mood": {"kind": "classification", "column": "mood", "data": "other"}},
         "train": {"sampling": "temperature", "loss_weights": "uncertainty"},
+    },
+    "ties, copies of layers and prefixes": {
+        "backbone": {"tuning": "prefix", "layers": 1, "prefix_length": 4},
+        "chain": {"depth": 3, "width": 32, "links": [
+            {"kind": "backbone", "tie": "backbone"}, {"kind": "conv"}, {"kind": "conv", "tie": 2},
+        ]},
     },
     "early": {"train": {"epochs": 12, "patience": 1, "metric": "intent/accuracy"}},
     "copies of rows, in parts": {"augment": {"copies": 1}, "train": {"accumulate": 3}},
@@ -243,11 +255,15 @@ def exhaust(monkeypatch, rows, error):
 
 
 @pytest.mark.parametrize("error", SHORT, ids=lambda error: type(error).__name__)
-def test_short_memory_makes_smaller_parts(folder, encoder, monkeypatch, error):
+def test_short_memory_is_known(error):
+    assert is_out_of_memory(error)
+
+
+def test_short_memory_makes_smaller_parts(folder, encoder, monkeypatch):
     mapping = build_mapping(encoder)
     run(folder, mapping, "untouched")
     with monkeypatch.context() as patch:
-        exhaust(patch, 5, error)
+        exhaust(patch, 5, SHORT[0])
         events = run(folder, mapping, "short")
     notes = [event for event in events if event["kind"] == "note" and event["code"] == "memory_short"]
     assert [note["params"] for note in notes] == [{"parts": 2, "rows": 8}, {"parts": 4, "rows": 4}]
@@ -274,3 +290,52 @@ def test_other_errors_stay_what_they_are(folder, encoder, monkeypatch):
     exhaust(monkeypatch, 0, RuntimeError("shapes do not meet"))
     with pytest.raises(RuntimeError, match="shapes"):
         run(folder, build_mapping(encoder), "broken")
+
+
+def test_the_time_makes_a_checkpoint_due(folder, encoder):
+    mapping = build_mapping(encoder, train={"checkpoint_minutes": 1e-9})
+    events = interrupt(folder, mapping, "often")
+    assert [event["step"] for event in events if event["kind"] == "checkpoint"] == [1, 2, 3, 3]
+    never = build_mapping(encoder, train={"checkpoint_minutes": None})
+    events = interrupt(folder, never, "never", "cancel")
+    assert not [event for event in events if event["kind"] == "checkpoint"]
+
+
+def test_a_paused_run_leaves_no_model_in_memory(folder, encoder, monkeypatch):
+    mapping = build_mapping(encoder, backbone={"tuning": "full"})
+    calls = count_calls(folder, mapping, "untouched")
+    built = []
+    real = ChainModel.__init__
+
+    def build(self, *args):
+        real(self, *args)
+        built.append(weakref.ref(self))
+
+    monkeypatch.setattr(ChainModel, "__init__", build)
+    with pytest.raises(Paused) as caught:
+        run(folder, mapping, "left", read_control=pause_at(calls - 4))
+    gc.collect()
+    assert [model() for model in built] == [None], f"{caught.value!r} holds on to it"
+
+
+def test_reading_can_be_interrupted(folder, encoder):
+    """A table that is read for the first time leaves nothing half done behind."""
+    write_rows(folder / "train.jsonl", build_commands(30_000))
+    calls = itertools.count()
+    asked = []
+
+    def read():
+        asked.append(next(calls))
+        return "cancel" if len(asked) > 1 else ""
+
+    with pytest.raises(Cancelled):
+        run(folder, build_mapping(encoder), "left", read_control=read)
+    assert not list_data_sets()
+
+
+def test_two_processes_never_write_one_folder(folder, encoder, monkeypatch):
+    monkeypatch.setattr("chain_core.services.execute.PATIENCE", 0.2)
+    with hold_folder(folder / "taken", 1), pytest.raises(RunError) as caught:
+        run(folder, build_mapping(encoder), "taken")
+    assert caught.value.code == "run_folder_busy"
+    assert run(folder, build_mapping(encoder), "taken")[-1]["kind"] == "done"
