@@ -125,7 +125,7 @@ class Watch:
         self._phase, self._started, self._highest = phase, time.perf_counter(), (0, 0)
 
     def _look(self) -> None:
-        self._highest = tuple(map(max, self._highest, read_memory()))  # type: ignore[assignment]
+        self._highest = tuple(map(max, self._highest, read_memory()))
 
     def _follow(self) -> None:
         while not self._closed.wait(EVERY_SECONDS):

@@ -168,5 +168,5 @@ def _name(task: PlainTask, numbers: Any, examples: Examples, row: int) -> Any:
     tags = ["O"] * examples.counts[row]
     for place, word in enumerate(examples.words[row]):
         if is_first(examples.words[row], place):
-            tags[word] = task.labels[numbers[place]]  # type: ignore[index]
+            tags[word] = task.labels[numbers[place]]
     return tags

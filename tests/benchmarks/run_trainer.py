@@ -58,7 +58,7 @@ def run_trainer(job: Job, work: Path) -> Result:
     trainer = Trainer(
         model=model,
         args=build_arguments(settings, work / "trainer", job.seed),
-        train_dataset=sets["train"],  # type: ignore[arg-type]
+        train_dataset=sets["train"],
         data_collator=partial(sets["train"].collate, length=settings["pad"]),
         callbacks=[keeper],
         optimizers=(build_optimiser(model, settings), None),
@@ -111,7 +111,7 @@ def build_model(backbone: str, settings: dict[str, Any], tasks: Any) -> PlainMod
             lora_dropout=settings["dropout"],
             target_modules="all-linear",
         )
-        model = get_peft_model(model, lora)  # type: ignore[arg-type]
+        model = get_peft_model(model, lora)
     return PlainModel(model, width, tasks)
 
 
@@ -221,7 +221,7 @@ class Keeper(TrainerCallback):
 def save_trained(model: PlainModel, folder: Path) -> None:
     """What a user would keep: the adapter or the whole backbone, and the heads."""
     folder.mkdir(parents=True, exist_ok=True)
-    model.backbone.save_pretrained(folder)  # type: ignore[operator]
+    model.backbone.save_pretrained(folder)
     save_file(
         {name: value.contiguous() for name, value in model.heads.state_dict().items()}, folder / "heads.safetensors"
     )

@@ -121,9 +121,11 @@ def test_mended_tags_are_valid_and_mending_them_again_changes_nothing(rows):
 
 def test_encoding():
     space = ("a", "b")
-    encode = lambda kind, cells, **o: encode_labels(  # noqa: E731
-        read_gold(pa.table({"c": cells}), task := Task("h", kind, "c", **o)), task
-    )
+
+    def encode(kind, cells, **options):
+        task = Task("h", kind, "c", **options)
+        return encode_labels(read_gold(pa.table({"c": cells}), task), task)
+
     labels = encode("classification", ["b", None, "new", "a"], label_space=space)
     assert labels.dtype == np.int32
     assert labels.tolist() == [1, -1, -1, 0]

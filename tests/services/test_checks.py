@@ -145,9 +145,9 @@ def test_a_draft_is_completed_from_its_columns(folder: Path) -> None:
 
 
 def test_backbones_answer_by_name(tmp_path: Path) -> None:
-    assert ask_backbone("minilm-l6").num_layers == 6  # type: ignore[union-attr]
-    assert ask_backbone(str(tmp_path)).code == "backbone_no_config"  # type: ignore[union-attr]
-    assert ask_backbone("/no/such/folder").code == "backbone_no_folder"  # type: ignore[union-attr]
+    assert ask_backbone("minilm-l6").num_layers == 6
+    assert ask_backbone(str(tmp_path)).code == "backbone_no_config"
+    assert ask_backbone("/no/such/folder").code == "backbone_no_folder"
 
 
 def test_a_hub_that_does_not_answer_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,7 +170,7 @@ def test_a_hub_that_does_not_answer_holds_nobody_up(monkeypatch: pytest.MonkeyPa
     answered.set()
     future = backbones._ASKED["owner/model"]
     assert isinstance(future.exception(10), TimeoutError)
-    assert ask_backbone("owner/model").code == "hub_unreachable"  # type: ignore[union-attr]
+    assert ask_backbone("owner/model").code == "hub_unreachable"
     forget_backbone("owner/model")
 
 

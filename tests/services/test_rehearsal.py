@@ -30,8 +30,8 @@ def test_the_rehearsal_is_a_real_run_in_a_workspace_of_its_own(home: Path) -> No
 
 def test_a_failed_rehearsal_gives_the_workspace_back(home: Path) -> None:
     def execute(*_positional, **_options):
-        raise OSError
+        raise OSError("no room")
 
-    with pytest.raises(OSError):  # noqa: PT011
+    with pytest.raises(OSError, match="no room"):
         rehearse(execute)
     assert os.environ["CHAIN_HOME"] == str(home)

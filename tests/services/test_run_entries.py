@@ -26,11 +26,11 @@ def store(database: str) -> Iterator[Store]:
 
 
 def add(store: Store, name: str = "one", **options: object) -> str:
-    return store.add_run(resolve_config({"name": name, "data": {"train": "x"}}), **options)  # type: ignore[arg-type]
+    return store.add_run(resolve_config({"name": name, "data": {"train": "x"}}), **options)
 
 
 def list_names(store: Store, **filters: object) -> set[str]:
-    return {run.name for run in store.list_runs(**filters)}  # type: ignore[arg-type]
+    return {run.name for run in store.list_runs(**filters)}
 
 
 def test_names_are_cleaned_and_bounded(store: Store) -> None:

@@ -33,7 +33,7 @@ def store(database: str) -> Iterator[Store]:
 
 
 def claim(store: Store, **options: object) -> Run:
-    run = store.claim_run(SERVER, **options)  # type: ignore[arg-type]
+    run = store.claim_run(SERVER, **options)
     assert run is not None
     return run
 
@@ -86,7 +86,7 @@ def test_processes_never_share_a_run_nor_leave_one(store: Store) -> None:
     runs = [store.add_run(build_config(str(number))) for number in range(60)]
     command = [sys.executable, "-c", CLAIMER, store.url]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "cwd": PROJECT}
-    started = [subprocess.Popen(command, **pipes) for _ in range(4)]  # type: ignore[call-overload]
+    started = [subprocess.Popen(command, **pipes) for _ in range(4)]
     taken = [json.loads(process.communicate("go\n", timeout=120)[0]) for process in started]
     assert sorted(run for part in taken for run in part) == sorted(runs)
     assert {run.state for run in store.list_runs(100)} == {"finished"}

@@ -157,11 +157,11 @@ def test_kinds_are_filtered(store: Store) -> None:
 
 def test_data_sets_and_roles(store: Store) -> None:
     entry = SimpleNamespace(id="abc", name="atis", rows=10, columns=("text", "intent"))
-    store.add_data_set(entry)  # type: ignore[arg-type]
+    store.add_data_set(entry)
     assert store.get_roles("abc") is None
     store.set_roles("abc", {"text": "text"})
     entry.name = "atis again"
-    store.add_data_set(entry)  # type: ignore[arg-type]
+    store.add_data_set(entry)
     (found,) = store.list_data_sets()
     assert (found.id, found.name, found.rows, found.columns) == ("abc", "atis again", 10, ("text", "intent"))
     assert found.roles == {"text": "text"}

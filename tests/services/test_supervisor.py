@@ -79,7 +79,7 @@ def test_kill_from_outside_in_the_middle(store: Store, submit: Submit, wait_unti
     wait_for(lambda: store.get_run(run_id).progress.get("epoch"))
     (worker,) = _find_workers(store)
     os.kill(worker, signal.SIGKILL)
-    assert wait_until(run_id, "failed").error["code"] == "worker_killed"  # type: ignore[index]
+    assert wait_until(run_id, "failed").error["code"] == "worker_killed"
     assert store.read_curves(run_id)["train/loss"].step, "what was told stays"
     wait_until(submit("next"), "finished")
 
@@ -118,7 +118,7 @@ def test_closing_ends_the_run_and_says_so(store: Store, submit: Submit, supervis
     wait_for(lambda: store.get_run(run_id).progress.get("epoch"))
     supervisor.close()
     run = store.get_run(run_id)
-    assert (run.state, run.error["code"]) == ("failed", "server_gone")  # type: ignore[index]
+    assert (run.state, run.error["code"]) == ("failed", "server_gone")
     assert store.get_run(queued).state == "queued"
 
 
@@ -138,7 +138,7 @@ def test_a_dead_servers_run_is_ended_and_its_queue_taken_over(store: Store, wait
     supervisor.start()
     try:
         run = store.get_run(left)
-        assert (run.state, run.error["code"]) == ("failed", "server_gone")  # type: ignore[index]
+        assert (run.state, run.error["code"]) == ("failed", "server_gone")
         (other,) = [run.id for run in store.list_runs() if run.id != left]
         wait_until(other, "finished")
     finally:

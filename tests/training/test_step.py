@@ -181,7 +181,7 @@ def test_adversarial_steps_from_the_embeddings_where_all_is_tuned(backbone):
     compare(model, step(model, config, batch), plain, expected)
 
 
-def test_pooled_rows_are_perturbed_too(backbone):
+def test_perturbed_pooled_rows_add_to_the_gradient(backbone):
     model, config, batch = start(backbone, train={"adversarial": 0.5})
     plain = step(model, config.model_copy(update={"train": TrainConfig(clip=None)}), batch)
     before = read_gradients(model)
