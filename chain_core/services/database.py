@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, create_engine, event, select, text
+from sqlalchemy import Connection, Engine, Row, create_engine, event, make_url, select, text
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from chain_core.errors import ChainError, ResourceError, RunError
@@ -69,8 +69,11 @@ def lock_run(connection: Connection, run_id: str) -> Row[Any]:
 
 def build_engine(url: str) -> Engine:
     """An engine. Raises SQLAlchemyError where the URL cannot be used."""
+    target = make_url(url)
+    if target.drivername in ("postgres", "postgresql"):
+        target = target.set(drivername="postgresql+psycopg")
     try:
-        engine = create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
+        engine = create_engine(target, pool_pre_ping=target.get_backend_name() != "sqlite")
     except ModuleNotFoundError as error:  # the database's driver
         raise ArgumentError(f"the Python package {error.name} is missing: pip install {error.name}") from error
     if engine.dialect.name == "sqlite":

@@ -9,6 +9,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +103,9 @@ def _perform(
 def _execute(config: Config, out: Path, folder: Path, journal: Journal, read_control: ReadControl) -> dict[str, Any]:
     tell = journal.tell
     tell({"kind": "phase", "phase": "reading"})
-    material = prepare_run(config, folder, check=lambda: heed_early(read_control()))
+    # A run that goes on has something to report on: a stop waits until its training is there again.
+    early = read_control if journal.checkpoint is None else partial(_read_but_stop, read_control)
+    material = prepare_run(config, folder, check=lambda: heed_early(early()))
     release_memory()
     config = material.config
     for note in material.notes:
@@ -113,8 +116,8 @@ def _execute(config: Config, out: Path, folder: Path, journal: Journal, read_con
     model = build_model(config, material.tasks, material.facts)
     start = _match_start(material, model, folder, tell)
     before = time.perf_counter()
-    feed = build_feed(material, model, device, dtype, tell, read_control)
-    feeds = build_stage_feeds(material, model, feed, device, dtype, tell, read_control)
+    feed = build_feed(material, model, device, dtype, tell, early)
+    feeds = build_stage_feeds(material, model, feed, device, dtype, tell, early)
     release_memory()
     seconds = {"features": time.perf_counter() - before}
 
@@ -150,6 +153,11 @@ def _execute(config: Config, out: Path, folder: Path, journal: Journal, read_con
     (out / "report.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
     tell({"kind": "done", "reason": outcome.reason, "report": report})
     return report
+
+
+def _read_but_stop(read_control: ReadControl) -> str:
+    word = read_control()
+    return "" if word == "stop" else word
 
 
 def _match_start(material: Material, model: ChainModel, folder: Path, tell: Emit) -> Start | None:

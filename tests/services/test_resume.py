@@ -339,3 +339,15 @@ def test_two_processes_never_write_one_folder(folder, encoder, monkeypatch):
         run(folder, build_mapping(encoder), "taken")
     assert caught.value.code == "run_folder_busy"
     assert run(folder, build_mapping(encoder), "taken")[-1]["kind"] == "done"
+
+
+def test_a_stop_of_a_paused_run_reports_on_what_it_has(folder, encoder):
+    """However early it is asked for: rows are read and features computed again, then it ends with its best weights."""
+    mapping = build_mapping(encoder, train={"epochs": 30})
+    events = interrupt(folder, mapping, "left", steps=8)
+    assert max(event["epoch"] for event in events if event["kind"] == "epoch") >= 2
+    events = run(folder, mapping, "left", resume=True, read_control=lambda: "stop")
+    assert events[-1]["reason"] == "stopped"
+    assert events[-1]["report"]["test"]["intent"]
+    assert sum(event["kind"] == "step" for event in events) <= 1
+    assert (folder / "left" / "model").is_dir()

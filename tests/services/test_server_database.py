@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from chain_core.config import resolve_config
+from chain_core.errors import RunError
 from chain_core.services.store import Store
 from chain_core.services.supervisor import Supervisor
 from tests.services.postgres import make_database
@@ -60,3 +61,26 @@ def test_names_that_are_too_long_for_a_column_are_cut(url: str) -> None:
     assert store.append_events(run_id, [step]) == 2
     assert max(map(len, store.read_curves(run_id))) == 200
     store.close()
+
+
+def test_the_driver_need_not_be_named(url: str) -> None:
+    Store().set_setting("a", 1)
+    for scheme in ("postgresql", "postgres"):
+        assert Store(url.replace("postgresql+psycopg", scheme)).get_setting("a") == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("nonsense", "URL"),
+        ("mysql+pymysql://me:secret@localhost/x", "pymysql is missing"),
+        ("postgresql://me:secret@localhost:1/x", "connection"),
+        ("sqlite:////no/such/folder/store.db", "unable to open"),
+    ],
+)
+def test_a_url_that_cannot_be_used_is_a_sentence(url: str, said: str) -> None:
+    with pytest.raises(RunError) as caught:
+        Store(url)
+    assert caught.value.code == "store_unusable"
+    assert said in str(caught.value)
+    assert "secret" not in str(caught.value)
