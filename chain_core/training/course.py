@@ -102,9 +102,15 @@ class Course:
             "random": read_random(self.random),
             "lesson": lesson,
         }
+        ranks: tuple[dict[str, Any] | None, Tensors] = (None, {})
+        if self.model.upper is not None and self.model.upper.ranks is not None:
+            ranks = self.model.upper.ranks.get_state()
+        state["ranks"] = ranks[0]
         weights, random = read_weights(self.model), read_torch_random(self.device)
         try:
-            self.keeper.keep(Checkpoint(state, {**(tensors or {}), "weights": weights, "random": random}))
+            self.keeper.keep(
+                Checkpoint(state, {**(tensors or {}), "weights": weights, "random": random, "ranks": ranks[1]})
+            )
         except OSError as error:
             if needed:
                 raise
@@ -122,4 +128,9 @@ class Course:
         del self.to_come[: len(self.outcomes)]
         restore_random(self.random, state["random"])
         self.model.load_state_dict(dict(checkpoint.tensors["weights"]), strict=False)
+        if state["ranks"] is not None:
+            upper = self.model.upper
+            assert upper is not None
+            assert upper.ranks is not None
+            upper.ranks.set_state(upper, self.tuned_steps, state["ranks"], checkpoint.tensors.get("ranks", {}))
         restore_torch_random(checkpoint.tensors["random"], self.device)

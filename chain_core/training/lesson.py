@@ -14,7 +14,6 @@ from chain_core.modeling.device import explain_memory, is_out_of_memory, release
 from chain_core.modeling.model import ChainModel
 from chain_core.training.checkpoint import (
     Checkpoint,
-    Tensors,
     read_best,
     read_optimiser,
     read_random,
@@ -129,20 +128,15 @@ class Lesson:
         """Have a checkpoint taken, as `Course.keep`."""
         groups, moments = read_optimiser(self.optimiser)
         best, weights = read_best(self.best)
-        ranks: tuple[dict[str, Any] | None, Tensors] = (None, {})
-        upper = self.course.model.upper
-        if upper is not None and upper.ranks is not None:
-            ranks = upper.ranks.get_state()
         lesson = {
             **{name: getattr(self, name) for name in _COUNTS},
             "seconds": time.perf_counter() - self.started,
             "optimiser": groups,
             "schedule": {name: value for name, value in self.schedule.state_dict().items() if name != "lr_lambdas"},
             "best": best,
-            "ranks": ranks[0],
             "feed": read_random(random) if (random := self.stage.feed.draws) is not None else None,
         }
-        return self.course.keep(lesson, {"optimiser": moments, "best": weights, "ranks": ranks[1]}, needed=needed)
+        return self.course.keep(lesson, {"optimiser": moments, "best": weights}, needed=needed)
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go back to where the checkpoint was taken, within this stage."""
@@ -153,9 +147,6 @@ class Lesson:
         restore_optimiser(self.optimiser, state["optimiser"], tensors.get("optimiser", {}))
         self.schedule.load_state_dict({**self.schedule.state_dict(), **state["schedule"]})
         restore_best(self.best, state["best"], tensors.get("best", {}))
-        upper = self.course.model.upper
-        if upper is not None and upper.ranks is not None:
-            upper.ranks.set_state(upper, self.course.tuned_steps, state["ranks"], tensors.get("ranks", {}))
         if self.stage.feed.draws is not None:
             restore_random(self.stage.feed.draws, state["feed"])
         restore_random(self.course.random, state["drawn_from"])  # the epoch draws its batches again

@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 import torch
 
+from chain_core.config import resolve_config
 from chain_core.data.store import list_data_sets
 from chain_core.errors import ResourceError, RunError
 from chain_core.modeling.device import is_out_of_memory
 from chain_core.modeling.model import ChainModel
+from chain_core.services.execute import execute_run
 from chain_core.storage.locks import hold_folder
 from chain_core.training.control import Cancelled, Paused
 from tests.services.resuming import (
@@ -206,6 +208,27 @@ def test_a_run_that_fails_while_evaluating_does_not_train_again(folder, encoder,
             run(folder, mapping, "left")
     events = run(folder, mapping, "left", resume=True)
     assert not [event for event in events if event["kind"] in ("step", "epoch")]
+    assert_same_run(folder / "untouched", folder / "left")
+
+
+@pytest.mark.parametrize("tuning", ["adalora", "full"])
+def test_a_run_that_fails_between_stages_goes_on_with_the_next(folder, encoder, tuning):
+    stages = [{"epochs": 2}, {"epochs": 1, "trains": ["heads"]}, {"epochs": 2, "objective": "masked_lm"}, {"epochs": 2}]
+    mapping = build_mapping(
+        encoder, backbone={"tuning": tuning, "rank": 4, "final_rank": 2, "layers": 1}, stages=stages
+    )
+    run(folder, mapping, "untouched")
+    for number in (2, 3, 4):
+
+        def emit(event, number=number):
+            if event["kind"] == "stage" and event["stage"] == number:
+                raise RuntimeError("a fault")
+
+        options = {"folder": folder, "emit": emit, "resume": number > 2}
+        with pytest.raises(RuntimeError, match="a fault"):
+            execute_run(resolve_config(mapping), folder / "left", **options)
+    events = run(folder, mapping, "left", resume=True)
+    assert {event["stage"] for event in events if event["kind"] == "step"} == {4}
     assert_same_run(folder / "untouched", folder / "left")
 
 

@@ -11,7 +11,7 @@ import torch
 from chain_core.modeling.batch import Batch
 from chain_core.training import step as step_module
 from chain_core.training.anchors import build_pretrained_anchor
-from tests.training.test_step import CPU, read_gradients, start, step
+from tests.training.test_step import CPU, HEADS, read_gradients, start, step
 
 WAYS = {
     "plain": {},
@@ -83,3 +83,32 @@ def test_parts_cover_every_row_once(backbone):
         assert max(len(piece.rows) for piece in pieces) == -(-9 // min(parts, 9))
         assert all(isinstance(piece, Batch) and len(piece.mask) == len(piece.rows) for piece in pieces)
         assert torch.equal(torch.cat([piece.labels["slots"] for piece in pieces]), batch.labels["slots"])
+
+
+LOSSES = {
+    "crf": ("slots", {"kind": "tagging", "column": "slots", "crf": True}),
+    "focal": ("intent", {"kind": "classification", "column": "intent", "focal": 2.0, "label_smoothing": 0.1}),
+    "focal tags": ("slots", {"kind": "tagging", "column": "slots", "focal": 1.0}),
+    "focal labels": ("topics", {"kind": "multilabel", "column": "topics", "focal": 1.0}),
+}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_parts_of_every_loss_add_up(backbone, monkeypatch, name):
+    """sum over the parts of mass x loss = the whole's."""
+    head_name, settings = LOSSES[name]
+    monkeypatch.setitem(HEADS, head_name, settings)
+    model, _, batch = start(backbone)
+    batch = widen(batch)
+    head = model.chain.get_head(head_name, 2)
+    head.class_weights.copy_(torch.linspace(0.5, 2.0, len(head.class_weights)))
+    with torch.no_grad():
+        logits = model(batch)[head_name, 2]
+    labels = batch.labels[head_name]
+    summed = mass = 0.0
+    for piece, part in zip(batch.split(3), logits.split(3), strict=True):
+        mass += head.compute_mass(piece.labels[head_name], piece)
+        summed += head.compute_mass(piece.labels[head_name], piece) * head.compute_loss(
+            part, piece.labels[head_name], piece
+        )
+    torch.testing.assert_close(summed / mass, head.compute_loss(logits, labels, batch), rtol=1e-5, atol=1e-6)
