@@ -1,7 +1,7 @@
 """What a run's events say: points for its curves, and how far it has come. Pure.
 
 Series are named `train/loss`, `train/intent@3/loss`, `validation/intent@3/accuracy`, `validation/score`,
-`learning_rate`, `rows_per_second`.
+`learning_rate`, `learning_rate/backbone`, `rows_per_second`, `gradient/links`, `memory/process`.
 """
 
 from __future__ import annotations
@@ -41,6 +41,11 @@ def _read_values(event: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         yield "rows_per_second", event.get("rows_per_second")
         for key, value in (event.get("losses") or {}).items():
             yield f"train/{key}/loss", value
+        rates = event.get("learning_rates") or {}
+        groups = {"learning_rate": rates if len(rates) > 1 else {}}
+        for group, values in {**groups, "gradient": event.get("gradient"), "memory": event.get("memory")}.items():
+            for part, value in (values or {}).items():
+                yield f"{group}/{part}", value
     elif event.get("kind") == "epoch":
         if event.get("objective", "tasks") == "tasks":
             yield "validation/score", event.get("score")

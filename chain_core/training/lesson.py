@@ -23,6 +23,7 @@ from chain_core.training.checkpoint import (
 )
 from chain_core.training.control import heed
 from chain_core.training.course import Course
+from chain_core.training.gauges import compute_gradient_norms, describe_gauges, read_learning_rates
 from chain_core.training.optimiser import build_optimiser, build_schedule
 from chain_core.training.outcome import Best
 from chain_core.training.sampling import group_rows, sample_epoch
@@ -31,6 +32,9 @@ from chain_core.training.step import Losses, read_loss_weights, take_step
 
 STEP_EVENTS = 1000
 """About how many step events a run makes, however long it is."""
+GAUGES, GAUGES_APART = 200, 5
+"""About how many of them tell of gradients and memory as well, and the fewest steps from one to the next: each takes as
+long as a few hundredths of the shortest step."""
 _COUNTS = ("steps", "epochs", "first_step", "first_epoch", "done", "drawn_from")
 
 
@@ -88,27 +92,38 @@ class Lesson:
         before = time.perf_counter()
         course.step += 1
         course.tuned += self.tunes
-        losses = yield from self._update(stage.feed.draw_batch(rows))
-        rate = self.schedule.get_last_lr()[-1]
+        gradients: dict[str, float] = {}
+        gauged = self._is_told(GAUGES, GAUGES_APART)
+        rates = read_learning_rates(self.optimiser)
+        losses = yield from self._update(stage.feed.draw_batch(rows), gradients if gauged else None)
         self.schedule.step()
         self.done += 1
-        if course.step == 1 or course.step % max(1, self.steps // STEP_EVENTS) == 0:
+        if gauged or self._is_told(STEP_EVENTS):
             done = (course.step - self.first_step) * stage.settings.epochs / stage.steps
             progress = {
                 "stage": stage.number, "step": course.step, "steps": self.steps, "epoch": self.first_epoch + done,
             }  # fmt: skip
-            yield _describe_step(course.model, progress, losses, rate, len(rows), before)
+            told = _describe_step(course.model, progress, losses, len(rows), before)
+            told["learning_rate"] = rates.get("chain", rates.get("backbone"))
+            yield {**told, **describe_gauges(gradients, rates, course.device)} if gauged else told
 
-    def _update(self, batch: Batch) -> Generator[dict[str, Any], None, Losses]:
-        """The update itself, in smaller parts where the memory does not suffice: tells so. Raises ResourceError where
-        it does not suffice for a single row."""
+    def _is_told(self, about: int, apart: int = 1) -> bool:
+        """Whether this step is one of about so many of the whole run."""
+        return self.course.step == 1 or self.course.step % max(apart, self.steps // about) == 0
+
+    def _update(
+        self, batch: Batch, gradients: dict[str, float] | None = None
+    ) -> Generator[dict[str, Any], None, Losses]:
+        """The update itself, in smaller parts where the memory does not suffice: tells so. The gradient's norms go to
+        `gradients`, where given. Raises ResourceError where the memory does not suffice for a single row."""
         stage, course = self.stage, self.course
+        look = None if gradients is None else lambda model: gradients.update(compute_gradient_norms(model))
         while True:
             try:
                 return take_step(
                     course.model, batch, stage.run, self.optimiser, course.device, course.dtype,
                     anchors=course.anchors, progress=(course.tuned, course.tuned_steps) if self.tunes else None,
-                    parts=course.accumulate, read=stage.feed.read_batch,
+                    parts=course.accumulate, read=stage.feed.read_batch, look=look,
                 )  # fmt: skip
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
@@ -152,15 +167,12 @@ class Lesson:
         restore_random(self.course.random, state["drawn_from"])  # the epoch draws its batches again
 
 
-def _describe_step(
-    model: ChainModel, progress: Mapping[str, Any], losses, rate: float, rows: int, before: float
-) -> dict[str, Any]:
+def _describe_step(model: ChainModel, progress: Mapping[str, Any], losses, rows: int, before: float) -> dict[str, Any]:
     return {
         "kind": "step",
         **progress,
         "loss": float(losses[("", 0)]),
         "losses": {f"{head}@{depth}": float(loss) for (head, depth), loss in losses.items() if head},
         **({"weights": read_loss_weights(model)} if model.log_variances is not None else {}),
-        "learning_rate": rate,
         "rows_per_second": rows / (time.perf_counter() - before),
     }

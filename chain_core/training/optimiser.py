@@ -28,11 +28,14 @@ def build_optimiser(model: ChainModel, config: TrainConfig) -> torch.optim.AdamW
     }
     return torch.optim.AdamW(
         [
-            {"params": parameters, "lr": rates[part], "weight_decay": config.weight_decay if decays else 0.0}
+            {
+                "params": parameters, "lr": rates[part], "weight_decay": config.weight_decay if decays else 0.0,
+                "part": part,
+            }
             for (part, decays), parameters in groups.items()
         ],
         fused=True,
-    )
+    )  # fmt: skip
 
 
 def _name_part(name: str) -> str:

@@ -43,11 +43,13 @@ def take_step(
     progress: tuple[int, int] | None = None,
     parts: int = 1,
     read: Callable[[Batch], Batch] = lambda batch: batch,
+    look: Callable[[ChainModel], None] | None = None,
 ) -> Losses:
     """One update; returns each head's loss at each depth, and under ("", 0) the total of the unperturbed passes.
 
     `progress`: this step's number, from 1, and how many there will be in which the backbone trains; `parts`: how many
-    the batch is cut into, one on the device at a time; `read`: makes of a part what the model reads.
+    the batch is cut into, one on the device at a time; `read`: makes of a part what the model reads;
+    `look`: sees the gradient before it is clipped.
     Raises ConfigError where the loss is no finite number any more.
     """
     settings, pruned = config.train, _find_pruned(model)
@@ -59,6 +61,8 @@ def take_step(
         pulls = [] if summed else _list_pulls(model, anchors, pruned)
         found = _add_gradient(model, read(piece).to(device), config, device, dtype, share, pulls)
         summed = {key: summed[key] + value for key, value in found.items()} if summed else found
+    if look is not None:
+        look(model)
     if settings.clip is not None:
         torch.nn.utils.clip_grad_norm_((p for p in model.parameters() if p.requires_grad), settings.clip)
     optimiser.step()

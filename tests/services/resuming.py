@@ -17,7 +17,7 @@ from chain_core.config import resolve_config
 from chain_core.services.execute import execute_run
 from chain_core.training.control import Interruption, Paused
 
-TIMES = ("seconds", "rows_per_second")
+TIMES = ("seconds", "rows_per_second", "memory")
 
 
 def run(folder: Path, mapping: dict, name: str, **options: Any) -> list[dict]:

@@ -223,3 +223,36 @@ def test_the_pull_keeps_tuned_weights_near_the_pretrained(backbone, commands, tm
         )
 
     assert drift(10.0) < 0.5 * drift(0.0)
+
+
+@pytest.mark.parametrize(
+    ("tuning", "parts"), [({}, {"links", "heads"}), ({"tuning": "lora", "layers": 2}, {"backbone", "links", "heads"})]
+)
+def test_steps_tell_gradients_rates_and_memory(backbone, commands, tmp_path, tuning, parts):
+    from torch.nn.utils import get_total_norm
+
+    model, _, events = start(backbone, commands, tmp_path, backbone=tuning, train={"epochs": 1, "clip": None})
+    told = next(event for event in events if event["kind"] == "step")
+    assert set(told["gradient"]) == parts
+    whole = float(get_total_norm([p.grad for p in model.parameters() if p.grad is not None]))
+    assert sum(norm**2 for norm in told["gradient"].values()) ** 0.5 == pytest.approx(whole, rel=1e-4)
+    heads = [p.grad for name, p in model.named_parameters() if name.startswith("chain.heads") and p.grad is not None]
+    assert told["gradient"]["heads"] == pytest.approx(float(get_total_norm(heads)), rel=1e-5)
+    assert set(told["learning_rates"]) == ({"backbone", "chain"} if tuning else {"chain"})
+    assert told["learning_rates"]["chain"] == told["learning_rate"]
+    assert told["memory"]["process"] > 50_000_000
+
+
+def test_the_gradient_is_told_as_it_was_before_clipping(backbone, commands, tmp_path):
+    def first(clip):
+        _, _, events = start(backbone, commands, tmp_path, train={"epochs": 1, "clip": clip})
+        return next(event for event in events if event["kind"] == "step")["gradient"]
+
+    assert first(1e-3) == first(None)
+
+
+def test_gradients_are_told_of_now_and_then(backbone, commands, tmp_path):
+    _, _, events = start(backbone, commands, tmp_path, train={"epochs": 4})
+    steps = [event for event in finish(events)[0] if event["kind"] == "step"]
+    assert "gradient" in steps[0]
+    assert [event["step"] for event in steps if "gradient" in event][:3] == [1, 5, 10]
