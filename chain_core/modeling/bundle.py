@@ -19,14 +19,13 @@ from chain_core.data.schema import Task
 from chain_core.errors import ChainError, RunError
 from chain_core.modeling.catalogue import BackboneFacts, read_facts
 from chain_core.modeling.model import ChainModel, build_model
+from chain_core.storage.weights import write_tensors
 
 WEIGHTS = "chain.safetensors"
 
 
 def save_bundle(folder: Path, model: ChainModel, config: Config, tasks: Sequence[Task], facts: BackboneFacts) -> None:
     """Write the folder; the weights last, so a folder with weights is whole."""
-    from safetensors.torch import save_file
-
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.yaml").write_text(dump_yaml(config), encoding="utf-8")
     (folder / "tasks.json").write_text(
@@ -35,7 +34,7 @@ def save_bundle(folder: Path, model: ChainModel, config: Config, tasks: Sequence
     weights = {name: value.detach().cpu().contiguous() for name, value in model.get_saved().items()}
     temporary = folder / f"{WEIGHTS}.tmp"
     metadata = {"backbone": facts.name, "format": "pt", "active_depth": str(model.chain.active_depth)}
-    save_file(weights, str(temporary), metadata=metadata)
+    write_tensors(temporary, weights, metadata)
     temporary.replace(folder / WEIGHTS)
 
 

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from chain_core.modeling.model import ChainModel
 from chain_core.storage.folders import is_whole, write_folder
+from chain_core.storage.weights import write_tensors
 from chain_core.training.outcome import Best, StageOutcome
 
 VERSION = 1
@@ -55,12 +56,11 @@ class Keeper(Protocol):
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
     """Write it as a folder, all or nothing: the folder. Raises OSError where the disk does not take it."""
-    from safetensors.torch import save_file
 
     def fill(draft: Path) -> None:
         for name, tensors in checkpoint.tensors.items():
             if tensors:
-                save_file(_separate(tensors), str(draft / f"{name}.safetensors"))
+                write_tensors(draft / f"{name}.safetensors", _separate(tensors))
         text = json.dumps({"version": VERSION, **checkpoint.state}, allow_nan=True)
         (draft / STATE).write_text(text, encoding="utf-8")
 

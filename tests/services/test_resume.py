@@ -12,6 +12,7 @@ import weakref
 import numpy as np
 import pytest
 import torch
+from safetensors import SafetensorError
 
 from chain_core.config import resolve_config
 from chain_core.data.store import list_data_sets
@@ -246,6 +247,21 @@ def test_a_cancelled_run_ends_at_once(folder, encoder):
     assert sum(event["kind"] == "step" for event in events) == 3
     assert events[-1]["kind"] == "step"
     assert not (folder / "left" / "report.json").exists()
+
+
+def test_a_disk_that_is_full_when_a_pause_needs_it(folder, encoder, monkeypatch):
+    def refuse(*args, **options):
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("safetensors.torch.save_file", refuse)
+        with pytest.raises(ResourceError) as caught:
+            interrupt(folder, build_mapping(encoder), "full")
+        assert caught.value.code == "disk_full"
+        assert not list((folder / "full" / "checkpoints").iterdir()), "no draft takes up what is left"
+        with pytest.raises(ResourceError) as caught:
+            run(folder, build_mapping(encoder), "full at the end")
+    assert caught.value.code == "disk_full"
 
 
 def test_a_full_disk_costs_a_checkpoint_not_the_run(folder, encoder, monkeypatch):
