@@ -74,7 +74,7 @@ def run_train(options: argparse.Namespace) -> int:
         reason = getattr(error, "strerror", None) or "not UTF-8 text"
         raise ConfigError("config_unreadable", file=str(options.config), reason=reason) from None
     config = resolve_config(apply_overrides(load_yaml(text), options.overrides))
-    from chain_core.services.checkpoints import find_step
+    from chain_core.services.checkpoint_names import find_step
     from chain_core.services.execute import execute_run
     from chain_core.services.interrupts import PauseOnInterrupt
     from chain_core.training.control import Paused
@@ -100,7 +100,7 @@ def run_train(options: argparse.Namespace) -> int:
 
 def _check_folder(out: Path, *, resume: bool) -> None:
     """Raises RunError where a new run would do away with one that can go on."""
-    from chain_core.services.checkpoints import FOLDER, find_step
+    from chain_core.services.checkpoint_names import FOLDER, find_step
 
     step = find_step(out)
     if step is not None and not resume:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import os
 from typing import Any
 
 import torch
@@ -13,7 +14,12 @@ from chain_core.errors import ConfigError, ResourceError
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """`auto`: a CUDA GPU, else Apple's, else the CPU. Raises ConfigError for a device that is not there."""
+    """`auto`: a CUDA GPU, else Apple's, else the CPU. Raises ConfigError for a device that is not there.
+
+    A worker that sees a single GPU knows from CHAIN_DEVICE which one of the machine's that is.
+    """
+    if name == os.environ.get("CHAIN_DEVICE"):
+        name = name.partition(":")[0]
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")

@@ -16,12 +16,12 @@ import numpy as np
 from chain_core.config import Config, TrainConfig
 from chain_core.modeling.catalogue import BackboneFacts
 from chain_core.modeling.features import compute_weights_key
+from chain_core.services.checkpoint_names import FOLDER, list_checkpoints
 from chain_core.storage.folders import sweep_draft_folders
 from chain_core.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from chain_core.training.feed import Feed, Labels
 from chain_core.training.start import Start
 
-FOLDER = "checkpoints"
 KEPT = 2
 """The newest one, and the one before in case a disk damages it."""
 _HOW_OFTEN = ("checkpoint_minutes", "checkpoint_steps", "accumulate", "device")
@@ -53,7 +53,7 @@ class CheckpointFolder:
 def find_checkpoint(out: Path) -> Checkpoint | None:
     """The newest that can be read; those that cannot go. Only where no process writes any."""
     sweep_draft_folders(out / FOLDER)
-    for folder in _list_folders(out):
+    for folder in list_checkpoints(out):
         checkpoint = load_checkpoint(folder)
         if checkpoint is not None:
             return checkpoint
@@ -61,28 +61,12 @@ def find_checkpoint(out: Path) -> Checkpoint | None:
     return None
 
 
-def find_step(out: Path) -> int | None:
-    """The step of the newest checkpoint, by its name; None where there is none."""
-    return next((_number(folder)[0] for folder in _list_folders(out)), None)
-
-
 def prune_checkpoints(out: Path, kept: int) -> None:
     """Remove all but the newest."""
-    for folder in _list_folders(out)[kept:]:
+    for folder in list_checkpoints(out)[kept:]:
         shutil.rmtree(folder, ignore_errors=True)
     if not kept:
         shutil.rmtree(out / FOLDER, ignore_errors=True)
-
-
-def _list_folders(out: Path) -> list[Path]:
-    """The newest first."""
-    return sorted((out / FOLDER).glob("step-*"), key=_number, reverse=True)
-
-
-def _number(folder: Path) -> tuple[int, int]:
-    """(step, how many were taken at it) from `step-00000123` or `step-00000123-2`."""
-    _, step, *again = folder.name.split("-")
-    return int(step), int(again[0]) if again else 1
 
 
 def compute_run_key(

@@ -58,16 +58,18 @@ def execute_run(
     emit: Emit,
     read_control: ReadControl = ask_nothing,
     resume: bool = False,
+    notes: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """Run a config and return its report. `folder` is what relative paths are relative to.
 
     Events go to `emit` and to `events.jsonl`. `resume`: go on from the newest checkpoint in the folder, if there is one
-    that fits; the first event, `resumed`, says after how many of the earlier events the new ones stand.
+    that fits; the first event, `resumed`, says after how many of the earlier events the new ones stand. `notes`: told
+    first of all, of earlier attempts.
     Raises ChainError for what the user can mend, Paused and Cancelled where `read_control` asks for it.
     """
     try:
         with hold_folder(out, PATIENCE, lambda: heed(read_control())):
-            return _perform(config, out, folder, emit, read_control, resume=resume)
+            return _perform(config, out, folder, emit, read_control, notes, resume=resume)
     except Interruption as caught:
         interruption = type(caught)
     except OSError as error:
@@ -86,10 +88,17 @@ def execute_run(
 
 
 def _perform(
-    config: Config, out: Path, folder: Path, emit: Emit, read_control: ReadControl, *, resume: bool
+    config: Config,
+    out: Path,
+    folder: Path,
+    emit: Emit,
+    read_control: ReadControl,
+    notes: Sequence[Mapping[str, Any]],
+    *,
+    resume: bool,
 ) -> dict[str, Any]:
     """The run and its journal, in a folder that nobody else writes to."""
-    with closing(Journal(out, emit, resume=resume)) as journal:
+    with closing(Journal(out, emit, notes, resume=resume)) as journal:
         try:
             report = _execute(config, out, folder, journal, read_control)
         except Stopped:

@@ -7,10 +7,8 @@ Commands and answers are JSON mappings:
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import os
-import time
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,17 +16,15 @@ from typing import Any
 
 from chain_core.errors import ChainError, RunError
 from chain_core.paths import get_home
-from chain_core.services.event_log import read_told
-from chain_core.services.store import Run, Store
+from chain_core.services.recorder import LOST, Recorder, insist
+from chain_core.services.store import Store
 from chain_core.storage.disk import is_full
 from chain_core.storage.owners import get_identity
 from chain_core.training.control import Cancelled, Interruption
 
 EXECUTOR = "chain_core.services.execute:execute_run"
 PREDICTOR = "chain_core.services.predictor:load_predictor"
-EVERY_SECONDS = 0.2
 KEPT_PREDICTORS = 2
-_AT_ONCE = ("phase", "stage", "epoch", "note", "done")
 _MOST_TRACEBACK = 20_000
 
 
@@ -38,75 +34,25 @@ def find_function(variable: str, default: str) -> Callable[..., Any]:
     return getattr(importlib.import_module(module), name)
 
 
-class Recorder:
-    """Takes a run's events to the store in small batches and brings back what is asked of the run."""
-
-    def __init__(self, store: Store, run: Run) -> None:
-        self._store, self._run_id, self._claim, self._folder = store, run.id, run.claim, run.path
-        self._waiting: list[dict[str, Any]] = []
-        self._next = store.append_events(run.id, [], claim=run.claim)
-        self._sent = self._asked = float("-inf")
-        self._control = ""
-        self.reason: str | None = None
-        """Of the run's end, once it has said so."""
-
-    def emit(self, event: dict[str, Any]) -> None:
-        """Take one event; written at once or within the next batch."""
-        if event["kind"] == "resumed":
-            self._go_back(event["events"])
-        self._waiting.append(event)
-        if event["kind"] == "done":
-            self.reason = event.get("reason")
-        self._send_if_due(event["kind"] in _AT_ONCE)
-
-    def read_control(self) -> str:
-        """What the run is to do: "" (go on), "stop", "pause" or "cancel". Cheap enough to ask at every step."""
-        self._send_if_due(False)
-        now = time.monotonic()
-        if self._control != "cancel" and now - self._asked >= EVERY_SECONDS:
-            self._asked = now
-            self._control = self._store.read_control(self._run_id, self._claim)
-        return self._control
-
-    def flush(self) -> None:
-        """Write what still waits. Raises RunError where the store does not take it."""
-        if self._waiting:
-            self._next = self._store.append_events(self._run_id, self._waiting, self._next, self._claim)
-            self._waiting = []
-
-    def _go_back(self, events: int) -> None:
-        """Take back what was told beyond the first `events`, and add what of them the store has not heard."""
-        self._waiting = []
-        self._next = self._store.truncate_events(self._run_id, self._claim, events)
-        if self._next <= events:
-            self._waiting = read_told(self._folder, self._next - 1, events)
-            self.flush()
-
-    def _send_if_due(self, at_once: bool) -> None:
-        now = time.monotonic()
-        if not self._waiting or (not at_once and now - self._sent < EVERY_SECONDS):
-            return
-        self._sent = now
-        try:
-            self.flush()
-        except RunError as error:
-            if error.code in ("run_unknown", "run_lost"):  # gone, or another worker's: nobody wants the rest
-                self._control, self._waiting = "cancel", []
-            # A store that is busy or away for a moment gets the same batch again with the next event.
-
-
-def perform_run(store: Store, run_id: str, execute: Callable[..., Any], claim: str | None) -> str:
+def perform_run(
+    store: Store,
+    run_id: str,
+    execute: Callable[..., Any],
+    claim: str | None,
+    is_leaving: Callable[[], bool] = lambda: False,
+    is_vain: Callable[[], bool] = lambda: False,
+) -> str:
     """Execute one run and record how it ended; how that was, or `lost` where the run is not this claim's.
 
-    Never raises for what the run does.
+    Never raises for what the run does. `is_leaving`: whether to put the run down for another worker; `is_vain`:
+    whether a store that is away is not worth waiting for, and what it said is raised.
     """
-    if claim is None or not store.take_run(run_id, claim, get_identity()):
+    if claim is None or not insist(lambda: store.take_run(run_id, claim, get_identity()), is_vain):
         return "lost"
     error: dict[str, Any] | None = None
-    run = store.get_run(run_id)
-    recorder = None
+    run = insist(lambda: store.get_run(run_id), is_vain)
+    recorder = Recorder(store, run, is_leaving, is_vain)
     try:
-        recorder = Recorder(store, run)
         run.path.mkdir(parents=True, exist_ok=True)
         execute(
             run.load_config(),
@@ -115,20 +61,18 @@ def perform_run(store: Store, run_id: str, execute: Callable[..., Any], claim: s
             emit=recorder.emit,
             read_control=recorder.read_control,
             resume=run.attempt > 1,
+            notes=[{"code": death["code"], "params": death["params"]} for death in run.deaths],
         )
-        recorder.flush()
         state = "stopped" if recorder.reason == "stopped" else "finished"
     except Interruption as caught:
         state = "cancelled" if isinstance(caught, Cancelled) else "paused"
     except Exception as caught:
         state, error = "failed", describe_error(caught)
     try:
-        if recorder is not None:
-            with contextlib.suppress(ChainError):  # what it told last; the end matters more
-                recorder.flush()
-        store.finish_run(run_id, state, error, claim)
+        recorder.close()
+        insist(lambda: store.finish_run(run_id, state, error, claim), is_vain)
     except RunError as refusal:
-        if refusal.code not in ("run_lost", "run_unknown"):
+        if refusal.code not in LOST:
             raise
         return "lost"
     return state
@@ -155,15 +99,21 @@ def _plain(value: object) -> Any:
 class Jobs:
     """Answers commands, and keeps the latest predictors loaded."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, store: Store, is_vain: Callable[[], bool] = lambda: False) -> None:
+        self._store, self._is_vain = store, is_vain
         self._predictors: dict[str, Any] = {}
+        self._leaving = False
+
+    def leave(self) -> None:
+        """Put down the run that goes on, if any, at a checkpoint: another worker will go on from there."""
+        self._leaving = True
 
     def answer(self, command: Mapping[str, Any]) -> dict[str, Any]:
         """One command's answer. Raises RunError where the store cannot even take a run's end."""
         if command["do"] == "run":
             execute = find_function("CHAIN_EXECUTOR", EXECUTOR)
-            return {"state": perform_run(self._store, command["run"], execute, command.get("claim"))}
+            run_id, claim = command["run"], command.get("claim")
+            return {"state": perform_run(self._store, run_id, execute, claim, lambda: self._leaving, self._is_vain)}
         try:
             return {"rows": list(self._get_predictor(command["run"]).predict(command["rows"]))}
         except Exception as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,9 @@ _NOTHING: dict[str, Any] = {"seconds": 0.0, "events": 0, "step": 0}
 class Journal:
     """One run's events, numbered from 1, and the checkpoint that it goes on from."""
 
-    def __init__(self, out: Path, emit: Emit, *, resume: bool) -> None:
-        self._out, self._emit = out, emit
+    def __init__(self, out: Path, emit: Emit, notes: Sequence[Mapping[str, Any]] = (), *, resume: bool) -> None:
+        """`notes`: what there is to say of earlier attempts."""
+        self._out, self._emit, self._notes = out, emit, notes
         self.checkpoint: Checkpoint | None = find_checkpoint(out) if resume else None
         state = self.checkpoint.state if self.checkpoint is not None else _NOTHING
         self._started = time.perf_counter() - state["seconds"]
@@ -80,6 +82,8 @@ class Journal:
 
     def _tell_resumed(self, step: int) -> None:
         self.tell({"kind": "resumed", "step": step, "events": self._log.count})
+        for note in self._notes:
+            self.tell({"kind": "note", **note})
 
 
 def _name_note(event: dict[str, Any]) -> str:

@@ -62,6 +62,8 @@ class Run:
     """The token of that; whoever writes for the run has to know it."""
     beat: int
     """Counts up while the worker lives."""
+    deaths: tuple[dict[str, Any], ...]
+    """What became of workers that went away in the middle, since it was last queued by hand; see `deaths`."""
 
     @property
     def path(self) -> Path:
@@ -120,4 +122,6 @@ class Curve:
 
 def make_run(row: Any) -> Run:
     values = dict(row._mapping)
-    return Run(config_yaml=values.pop("config"), tags=tuple(values.pop("tags")), **values)
+    return Run(
+        config_yaml=values.pop("config"), tags=tuple(values.pop("tags")), deaths=tuple(values.pop("deaths")), **values
+    )

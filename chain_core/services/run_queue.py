@@ -17,6 +17,7 @@ from sqlalchemy import Connection, func, select, update
 from chain_core.errors import RunError
 from chain_core.services.curves import make_finite
 from chain_core.services.database import Database, lock_run
+from chain_core.services.deaths import add_death, explain_last
 from chain_core.services.records import BUSY, ENDED, Run, make_run
 from chain_core.services.run_states import AFTER_CLAIM, apply_control, apply_end, apply_release
 from chain_core.services.tables import RUNS
@@ -128,6 +129,20 @@ class RunQueue(Database):
             self._set_state(connection, row, state, control, error)
             return state
 
+    def bury_worker(self, run_id: str, claim: str | None, error: Mapping[str, Any], step: int | None) -> str | None:
+        """Put a run back whose worker died, as `requeue_run`, and remember the death; one whose workers die again
+        and again fails. `step`: that of its newest checkpoint, from which it goes on."""
+        with self._ordering() as connection:
+            row = lock_run(connection, run_id)
+            if row.claim != claim or row.state not in BUSY:
+                return None
+            deaths = add_death(row.deaths, error, step)
+            connection.execute(update(RUNS).where(RUNS.c.id == run_id).values(deaths=deaths))
+            last = explain_last(deaths, error)
+            state, control = apply_release(row.control) if last is None else apply_end("failed", row.control)
+            self._set_state(connection, row, state, control, last or {**error, "params": deaths[-1]["params"]})
+            return state
+
     def beat(self, run_id: str, claim: str) -> bool:
         """Show that the worker lives; False where the run is no longer this claim's."""
         this = (RUNS.c.id == run_id) & (RUNS.c.claim == claim) & RUNS.c.state.in_(BUSY)
@@ -190,6 +205,8 @@ class RunQueue(Database):
             state, asked = apply_control(row.state, control, row.control, row.attempt > 0)
             if (state, asked) != (row.state, row.control):
                 self._set_state(connection, row, state, asked, None, last=control == "retry")
+            if control == "retry":
+                connection.execute(update(RUNS).where(RUNS.c.id == run_id).values(deaths=[]))
             return state
 
     def _set_state(

@@ -19,10 +19,12 @@ from typing import Any, Protocol
 
 from chain_core.paths import PROJECT, get_folder
 from chain_core.services.database import VARIABLE
+from chain_core.services.devices import build_environment
 from chain_core.services.jobs import Jobs
 from chain_core.services.store import Store
 
 _MOST_LOG_BYTES = 5_000_000
+_MOST_TAIL = 20_000
 
 
 class WorkerDiedError(Exception):
@@ -49,14 +51,17 @@ class Runner(Protocol):
     def kill(self) -> None:
         """End what is going on; a later command starts afresh."""
 
-    def close(self) -> None:
-        """End what is going on, for good."""
+    def leave(self) -> None:
+        """Have the run that goes on put down at its next batch, for good: nothing is taken up after it."""
+
+    def close(self, patience: float = 10.0) -> None:
+        """End for good; wait for at most so long after `leave`."""
 
 
-def build_runner(store: Store, role: str) -> Runner:
-    """The runner that CHAIN_WORKER names, for the role `trainer` or `predictor`."""
+def build_runner(store: Store, role: str, device: str | None = None) -> Runner:
+    """The runner that CHAIN_WORKER names, for the role `trainer` or `predictor`; `device`: the only one it sees."""
     if os.environ.get("CHAIN_WORKER", "process") == "process":
-        return ProcessRunner(store.url, role)
+        return ProcessRunner(store.url, role, device)
     return InlineRunner(store)
 
 
@@ -75,18 +80,21 @@ class InlineRunner:
     def kill(self) -> None:
         pass
 
-    def close(self) -> None:
+    def leave(self) -> None:
+        self._jobs.leave()
+
+    def close(self, patience: float = 10.0) -> None:
         pass
 
 
 class ProcessRunner:
     """A child process that is started when first needed and again after it died."""
 
-    def __init__(self, url: str, role: str) -> None:
-        self._url, self._role = url, role
+    def __init__(self, url: str, role: str, device: str | None = None) -> None:
+        self._url, self._role, self._device = url, role, device
         self._process: subprocess.Popen[str] | None = None
         self._answers: queue.Queue[dict[str, Any] | None] = queue.Queue()
-        self._log = get_folder("logs") / f"{role}.log"
+        self._log = get_folder("logs") / name_log(role, device)
         self._log_start = 0
         self._request = 0
         self._starting = threading.Lock()
@@ -108,7 +116,11 @@ class ProcessRunner:
             with self._log.open("ab") as log:
                 self._process = subprocess.Popen(
                     [*command, "--role", self._role],
-                    env={**os.environ, VARIABLE: self._url},
+                    env={
+                        **os.environ,
+                        **(build_environment(self._device) if self._device else {}),
+                        VARIABLE: self._url,
+                    },
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=log,
@@ -152,9 +164,22 @@ class ProcessRunner:
                     return answer
                 taken = True
 
-    def close(self) -> None:
+    def leave(self) -> None:
         with self._starting:
             self._closed = True
+        with contextlib.suppress(_NotTakenError):
+            self._send({"do": "leave"})
+        if self._process is not None and self._process.stdin is not None:
+            with contextlib.suppress(OSError):
+                self._process.stdin.close()  # an idle one ends
+
+    def close(self, patience: float = 10.0) -> None:
+        """One that does not leave in time goes on alone, and leaves when it can."""
+        self.leave()
+        if self._process is not None and self._role == "trainer":
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(patience)
+            return
         self.kill()
 
     def kill(self) -> None:
@@ -171,7 +196,7 @@ class ProcessRunner:
         try:
             self._process.stdin.write(json.dumps(message, ensure_ascii=False) + "\n")
             self._process.stdin.flush()
-        except OSError:
+        except (OSError, ValueError):  # ended, or closed
             raise _NotTakenError from None
 
     def _wait(self) -> int | None:
@@ -181,12 +206,21 @@ class ProcessRunner:
             return self._process.wait(10)
         return None
 
-    def _read_log_tail(self, lines: int = 40) -> str:
-        """The last lines that the process wrote since the command began: a fault handler's among them."""
-        with contextlib.suppress(OSError), self._log.open("rb") as log:
-            log.seek(self._log_start)
-            return "\n".join(log.read().decode("utf-8", "replace").splitlines()[-lines:])
-        return ""
+    def _read_log_tail(self) -> str:
+        return read_tail(self._log, self._log_start)
+
+
+def name_log(role: str, device: str | None) -> str:
+    """The file below the logs' folder that a worker's stderr goes to."""
+    return f"{role}.log" if device in (None, "cpu") else f"{role}-{str(device).replace(':', '-')}.log"
+
+
+def read_tail(path: Path, start: int = 0, lines: int = 40) -> str:
+    """A log's last lines from `start` bytes on: a fault handler's among them."""
+    with contextlib.suppress(OSError), path.open("rb") as log:
+        log.seek(max(start, _get_size(path) - _MOST_TAIL))
+        return "\n".join(log.read().decode("utf-8", "replace").splitlines()[-lines:])
+    return ""
 
 
 def _read_lines(process: subprocess.Popen[str], answers: queue.Queue[dict[str, Any] | None]) -> None:

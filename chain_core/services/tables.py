@@ -57,6 +57,7 @@ RUNS = Table(
     Column("owner", JSON(none_as_null=True)),
     Column("claim", String(40)),
     Column("beat", Integer, nullable=False, default=0),
+    Column("deaths", JSON, nullable=False, default=[]),
 )
 EVENTS = Table(
     "events",

@@ -2,7 +2,8 @@
 
 Holds torch and the default backbone warm, reads one JSON command a line from stdin (see `jobs`), answers one
 JSON line on stdout with the command's "request" number, after one that says that it took the command up.
-Whatever libraries print goes to stderr. It ends when its stdin closes: the server that started it is gone.
+Whatever libraries print goes to stderr. {"do": "leave"} has it put down the run that it holds. When its stdin closes,
+the server that started it is gone: it finishes the run that it holds, if any, and ends.
 """
 
 from __future__ import annotations
@@ -26,9 +27,12 @@ from chain_core.config import resolve_config
 from chain_core.errors import ChainError
 from chain_core.services.jobs import EXECUTOR, PREDICTOR, Jobs, find_function
 from chain_core.services.machine import measure_machine, save_machine
+from chain_core.services.recorder import insist
 from chain_core.services.store import Store
 
 NICENESS = {"trainer": 15, "predictor": 0}
+ORPHAN_SECONDS = 600.0
+"""For so long does a worker without a server wait for a store that is away; what it trained lies on the disk."""
 log = logging.getLogger("worker")
 
 
@@ -42,13 +46,15 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     with contextlib.suppress(OSError, AttributeError):
         os.nice(NICENESS[arguments.role])
-    commands: queue.Queue[dict[str, Any]] = queue.Queue()
-    threading.Thread(target=read_commands, args=(commands,), daemon=True).start()
-    store = Store(arguments.store)
+    inbox = Inbox()
+    threading.Thread(target=inbox.read, daemon=True).start()
+    store = open_store(arguments.store)
+    jobs = Jobs(store, inbox.is_vain)
+    inbox.leave = jobs.leave
     if not os.environ.get("CHAIN_EXECUTOR"):
-        warm_up(store, arguments.role, is_wanted=lambda: not commands.empty())
+        warm_up(store, arguments.role, is_wanted=lambda: not inbox.commands.empty())
     send(answers, {"ready": True, "pid": os.getpid()})
-    serve(Jobs(store).answer, commands, answers)
+    serve(jobs.answer, inbox, answers, finishes=arguments.role == "trainer")
 
 
 def claim_stdout() -> TextIO:
@@ -59,23 +65,47 @@ def claim_stdout() -> TextIO:
     return real
 
 
-def read_commands(commands: queue.Queue[dict[str, Any]]) -> None:
-    """Pass each line of stdin on. When stdin ends, so does the process, in the middle of whatever it does."""
-    for line in sys.stdin:
-        if line.strip():
-            commands.put(json.loads(line))
-    log.info("the server is gone")
-    os._exit(0)
+class Inbox:
+    """What the server sends, and whether there still is a server."""
+
+    def __init__(self) -> None:
+        self.commands: queue.Queue[dict[str, Any]] = queue.Queue()
+        self.leave: Callable[[], None] = lambda: None
+        """Called when the server wants the run to be put down."""
+        self.busy = False
+        """With a run, which is finished whatever becomes of the server."""
+        self._gone: float | None = None
+
+    @property
+    def orphaned(self) -> bool:
+        """Whether the server is gone."""
+        return self._gone is not None
+
+    def is_vain(self) -> bool:
+        """Whether to give up a store that is away: nobody is left to wait for it."""
+        return self._gone is not None and time.monotonic() - self._gone > ORPHAN_SECONDS
+
+    def read(self) -> None:
+        """Pass each line of stdin on. When stdin ends, so does the process, unless it holds a run."""
+        for line in sys.stdin:
+            if not line.strip():
+                continue
+            command = json.loads(line)
+            if command["do"] == "leave":
+                self.leave()
+            else:
+                self.commands.put(command)
+        log.info("the server is gone")
+        self._gone = time.monotonic()
+        if not self.busy:
+            os._exit(0)
 
 
-def serve(
-    answer: Callable[[dict[str, Any]], dict[str, Any]],
-    commands: queue.Queue[dict[str, Any]],
-    answers: TextIO,
-) -> None:
-    """Answer commands for ever, one after the other."""
-    while True:
-        command = commands.get()
+def serve(answer: Callable[[dict[str, Any]], dict[str, Any]], inbox: Inbox, answers: TextIO, finishes: bool) -> None:
+    """Answer commands, one after the other, for as long as there is a server. `finishes`: the last one even then."""
+    while not inbox.orphaned:
+        command = inbox.commands.get()
+        inbox.busy = finishes
         log.info("%s %s", command["do"], command["run"])
         send(answers, {"request": command.get("request"), "taken": True})
         try:
@@ -83,12 +113,20 @@ def serve(
         except ChainError as error:
             log.exception("the answer failed")
             result = {"error": {"code": error.code, "params": {k: str(v) for k, v in error.params.items()}}}
+        inbox.busy = False
         send(answers, {"request": command.get("request"), **result})
 
 
 def send(answers: TextIO, message: dict[str, Any]) -> None:
-    answers.write(json.dumps(message, ensure_ascii=False, default=float) + "\n")
-    answers.flush()
+    """Answer, if somebody listens."""
+    with contextlib.suppress(OSError, ValueError):
+        answers.write(json.dumps(message, ensure_ascii=False, default=float) + "\n")
+        answers.flush()
+
+
+def open_store(url: str | None) -> Store:
+    """The store, however long it is away."""
+    return insist(lambda: Store(url))
 
 
 def warm_up(store: Store, role: str, is_wanted: Callable[[], bool]) -> None:

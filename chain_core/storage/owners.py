@@ -45,6 +45,11 @@ def is_foreign(identity: Mapping[str, Any]) -> bool:
     return identity["host"] != socket.gethostname()
 
 
+def is_of_this_boot(identity: Mapping[str, Any]) -> bool:
+    """Whether it began since the machine did."""
+    return identity.get("boot", _read_boot()) == _read_boot()
+
+
 def _read_boot() -> str:
     """A name of this start of the machine; "" where it has none."""
     with contextlib.suppress(OSError):

@@ -7,8 +7,9 @@ import errno
 import json
 import os
 import signal
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from chain_core.errors import DataError
 from chain_core.training.control import heed
 
 STEPS = 10
+DEADLY = ("kill", "segv", "exit")
 
 
 def execute_run(
@@ -27,6 +29,7 @@ def execute_run(
     emit: Callable[[dict], None],
     read_control: Callable[[], str] = lambda: "",
     resume: bool = False,
+    notes: Sequence[dict] = (),
 ) -> dict:
     """Emits a plausible run of two heads; `slow` in the name makes it last, `crash` fail, and so on."""
     start, word = time.monotonic(), config.name.split("-")[0]
@@ -37,6 +40,8 @@ def execute_run(
 
     if resume:
         tell("resumed", step=0, events=0)  # it keeps no checkpoints
+    for note in notes:
+        tell("note", **note)
     print("a library prints in the middle of everything")
     os.write(1, b'{"request": 1, "state": "printed by C"}\n')
     tell("phase", phase="reading")
@@ -57,8 +62,8 @@ def execute_run(
             learning_rate=1e-3 * (1 - number / (epochs * STEPS + 1)), rows_per_second=512.3,
             gradient={"links": 0.5 * loss, "heads": 0.7 * loss}, memory={"process": 900_000_000 + 1_000_000 * number},
         )  # fmt: skip
-        if word == "kill" and number == 15:
-            os.kill(os.getpid(), signal.SIGKILL)
+        if number == 15 and (word in DEADLY or (word.startswith("once") and not resume)):
+            _die(word.removeprefix("once"))
         if number % STEPS == 0 or stopped:
             validation = {
                 "intent@3": {"loss": loss / 2 + 0.1, "accuracy": 1 - loss / 3, "macro_f1": 1 - loss / 2.5},
@@ -79,6 +84,13 @@ def execute_run(
     (out / "report.json").write_text(json.dumps(report))
     tell("done", reason="stopped" if stopped else "finished", report=report)
     return report
+
+
+def _die(how: str) -> None:
+    """`kill`, `segv`, or `exit` as a library may."""
+    if how == "exit":
+        sys.exit(3)
+    os.kill(os.getpid(), signal.SIGSEGV if how == "segv" else signal.SIGKILL)
 
 
 def _misbehave(word: str) -> None:

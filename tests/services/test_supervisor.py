@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 
 import pytest
 
 from chain_core.errors import RunError
 from chain_core.messages import load_catalogue
-from chain_core.paths import PROJECT
 from chain_core.services.store import Run, Store
 from chain_core.services.supervisor import Supervisor
-from tests.services.waiting import wait_for
+from tests.services.waiting import find_workers, wait_for
 
 Submit = Callable[..., str]
 Wait = Callable[..., Run]
@@ -64,39 +61,12 @@ def test_a_queued_run_is_cancelled_and_never_starts(
     assert store.read_events(second) == []
 
 
-def test_a_killed_worker_fails_its_run_and_the_queue_goes_on(store: Store, submit: Submit, wait_until: Wait) -> None:
-    first, second = submit("kill"), submit("second")
-    run = wait_until(first, "failed")
-    assert run.error is not None
-    assert run.error["code"] == "worker_killed"
-    assert run.error["params"] == {"status": "SIGKILL"}
-    assert f"errors.{run.error['code']}" in load_catalogue("en")
-    wait_until(second, "finished")
-
-
-def test_kill_from_outside_in_the_middle(store: Store, submit: Submit, wait_until: Wait) -> None:
-    run_id = submit("slow", epochs=10_000)
-    wait_for(lambda: store.get_run(run_id).progress.get("epoch"))
-    (worker,) = _find_workers(store)
-    os.kill(worker, signal.SIGKILL)
-    assert wait_until(run_id, "failed").error["code"] == "worker_killed"
-    assert store.read_curves(run_id)["train/loss"].step, "what was told stays"
-    wait_until(submit("next"), "finished")
-
-
 def test_an_idle_worker_that_died_is_replaced(store: Store, submit: Submit, wait_until: Wait) -> None:
     wait_until(submit("first"), "finished")
-    (worker,) = _find_workers(store)
+    (worker,) = find_workers()
     os.kill(worker, signal.SIGKILL)
-    wait_for(lambda: worker not in _find_workers(store))
+    wait_for(lambda: worker not in find_workers())
     wait_until(submit("second"), "finished")
-
-
-def _find_workers(store: Store) -> list[int]:
-    import psutil
-
-    children = psutil.Process().children()
-    return [child.pid for child in children if child.status() != psutil.STATUS_ZOMBIE and "trainer" in child.cmdline()]
 
 
 @pytest.mark.parametrize(
@@ -110,39 +80,6 @@ def test_errors_become_sentences(submit: Submit, wait_until: Wait, name: str, co
     assert ("Traceback" in run.error.get("traceback", "")) == (name != "data")
     for language in ("en", "zh"):
         assert f"errors.{code}" in load_catalogue(language)
-
-
-def test_closing_ends_the_run_and_says_so(store: Store, submit: Submit, supervisor: Supervisor) -> None:
-    run_id = submit("slow", epochs=10_000)
-    queued = submit("later")
-    wait_for(lambda: store.get_run(run_id).progress.get("epoch"))
-    supervisor.close()
-    run = store.get_run(run_id)
-    assert (run.state, run.error["code"]) == ("failed", "server_gone")
-    assert store.get_run(queued).state == "queued"
-
-
-def test_a_dead_servers_run_is_ended_and_its_queue_taken_over(store: Store, wait_until: Wait) -> None:
-    code = (
-        "from chain_core.services.store import Store\n"
-        "from chain_core.storage.owners import get_identity\n"
-        "from chain_core.config import resolve_config\n"
-        "s = Store()\n"
-        "for name in ('a', 'b'): s.add_run(resolve_config({'name': name, 'data': {'train': 'x'}}))\n"
-        "print(s.claim_run(get_identity()).id)"
-    )
-    dead = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True)
-    left = dead.stdout.strip()
-    assert store.get_run(left).state == "running"
-    supervisor = Supervisor(store)
-    supervisor.start()
-    try:
-        run = store.get_run(left)
-        assert (run.state, run.error["code"]) == ("failed", "server_gone")
-        (other,) = [run.id for run in store.list_runs() if run.id != left]
-        wait_until(other, "finished")
-    finally:
-        supervisor.close()
 
 
 def test_two_servers_share_one_queue(store: Store, submit: Submit, wait_until: Wait) -> None:

@@ -52,18 +52,52 @@ def test_prints_do_not_break_the_protocol(store: Store, trainer: ProcessRunner) 
     assert "printed by C" in log
 
 
-def test_worker_dies_with_its_server_in_the_middle_of_a_run(store: Store) -> None:
+def begin(store: Store, name: str, epochs: int) -> tuple[subprocess.Popen[str], str]:
+    """A worker in the middle of a run."""
     worker = start(store)
     assert worker.stdin is not None
     assert worker.stdout is not None
     assert json.loads(worker.stdout.readline())["ready"]
-    command = add_claimed(store, "slow", epochs=10_000)
+    command = add_claimed(store, name, epochs)
     worker.stdin.write(json.dumps({**command, "request": 1}) + "\n")
     worker.stdin.flush()
-    while not store.read_events(command["run"]):
-        pass
+    wait_for(lambda: store.get_run(command["run"]).progress.get("epoch"))
+    return worker, command["run"]
+
+
+def test_a_worker_whose_server_is_gone_finishes_its_run_and_ends(store: Store) -> None:
+    worker, run_id = begin(store, "slow", epochs=3)
+    worker.stdin.close()  # type: ignore[union-attr]
+    worker.stdout.close()  # type: ignore[union-attr]
+    assert worker.wait(60) == 0
+    assert store.get_run(run_id).state == "finished"
+    assert [event["step"] for event in store.read_events(run_id, kinds=("step",))] == list(range(1, 31))
+
+
+def test_a_worker_whose_server_is_gone_still_does_what_it_is_asked(store: Store) -> None:
+    worker, run_id = begin(store, "slow", epochs=10_000)
+    worker.stdin.close()  # type: ignore[union-attr]
+    store.request_stop(run_id)
+    assert worker.wait(60) == 0
+    assert store.get_run(run_id).state == "stopped"
+
+
+def test_an_idle_worker_ends_with_its_server(store: Store) -> None:
+    worker = start(store)
+    assert worker.stdin is not None
+    assert worker.stdout is not None
+    assert json.loads(worker.stdout.readline())["ready"]
     worker.stdin.close()
     assert worker.wait(60) == 0
+
+
+def test_a_worker_that_is_to_leave_puts_its_run_back(store: Store) -> None:
+    worker, run_id = begin(store, "slow", epochs=10_000)
+    worker.stdin.write(json.dumps({"do": "leave"}) + "\n")  # type: ignore[union-attr]
+    worker.stdin.close()  # type: ignore[union-attr]
+    assert worker.wait(60) == 0
+    run = store.get_run(run_id)
+    assert (run.state, run.worker, run.error, run.deaths) == ("queued", None, None, ())
 
 
 def test_trainer_is_nicer_than_predictor(store: Store, trainer: ProcessRunner) -> None:
