@@ -18,7 +18,7 @@ from chain_core.errors import RunError
 from chain_core.paths import get_folder, get_home
 from chain_core.services.curves import start_progress
 from chain_core.services.database import Database, lock_run
-from chain_core.services.records import BUSY, STATES, Run, make_run
+from chain_core.services.records import ACTIVE, BUSY, STATES, Run, make_run
 from chain_core.services.tables import DATA_SETS, RUNS
 
 MOST_NAME = 120
@@ -26,6 +26,15 @@ MOST_TAG = 40
 MOST_TAGS = 20
 _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 """Characters that no name is made of, and that some databases refuse."""
+_NEWEST = (RUNS.c.created.desc(), RUNS.c.id.desc())
+_ORDERS: dict[str, tuple[Any, ...]] = {
+    "newest": _NEWEST,
+    "oldest": (RUNS.c.created, RUNS.c.id),
+    "name": (func.lower(RUNS.c.name), *_NEWEST),
+    "score": (RUNS.c.progress["score"].as_float().desc().nulls_last(), *_NEWEST),
+}
+SORTS = tuple(_ORDERS)
+"""`score`: the best on validation rows first, those without one last."""
 
 
 class RunEntries(Database):
@@ -77,21 +86,36 @@ class RunEntries(Database):
         text: str | None = None,
         group_id: str | None = None,
         deleted: bool = False,
+        sort: str = "newest",
+        offset: int = 0,
     ) -> list[Run]:
         """The newest runs first: those that have the tag, the star or not, the text in their name, and are
-        hidden or not. Upper and lower case are alike."""
-        query = select(RUNS).where(RUNS.c.state.in_(states), _is_hidden(deleted))
-        if tag is not None:
-            query = query.where(cast(RUNS.c.tags, Text).icontains(json.dumps(tag), autoescape=True))
-        if starred is not None:
-            query = query.where(RUNS.c.starred.is_(starred))
-        if text:
-            query = query.where(RUNS.c.name.icontains(text, autoescape=True))
-        if group_id is not None:
-            query = query.where(RUNS.c.group_id == group_id)
-        query = query.order_by(RUNS.c.created.desc(), RUNS.c.id.desc()).limit(limit)
+        hidden or not. Upper and lower case are alike. `sort`: one of SORTS; `offset`: how many to pass over."""
+        wanted = _find_wanted(states, tag, starred, text, group_id, deleted)
+        query = select(RUNS).where(*wanted).order_by(*_ORDERS[sort]).limit(limit).offset(offset)
         with self._reading() as connection:
             return [make_run(row) for row in connection.execute(query)]
+
+    def count_runs(
+        self,
+        states: Sequence[str] = STATES,
+        *,
+        tag: str | None = None,
+        starred: bool | None = None,
+        text: str | None = None,
+    ) -> int:
+        """How many runs `list_runs` would find."""
+        query = select(func.count()).select_from(RUNS).where(*_find_wanted(states, tag, starred, text, None, False))
+        with self._reading() as connection:
+            return connection.scalar(query) or 0
+
+    def read_states(self, run_ids: Iterable[str] = ()) -> dict[str, str]:
+        """Id -> state of every run that is active, and of these ones as far as they are there: cheap enough to ask
+        every second."""
+        wanted = or_(RUNS.c.state.in_(ACTIVE), RUNS.c.id.in_(list(run_ids)))
+        query = select(RUNS.c.id, RUNS.c.state).where(wanted, _is_hidden(False))
+        with self._reading() as connection:
+            return {row.id: row.state for row in connection.execute(query)}
 
     def list_tags(self) -> list[str]:
         """Every tag that a run bears which is not hidden, in the alphabet's order."""
@@ -170,6 +194,26 @@ def clean_tags(tags: Iterable[str]) -> list[str]:
 
 def _clean(text: str, most: int) -> str:
     return " ".join(_UNSEEN.sub(" ", text).split())[:most].strip()
+
+
+def _find_wanted(
+    states: Sequence[str],
+    tag: str | None,
+    starred: bool | None,
+    text: str | None,
+    group_id: str | None,
+    deleted: bool,
+) -> list[ColumnElement[bool]]:
+    wanted = [RUNS.c.state.in_(states), _is_hidden(deleted)]
+    if tag is not None:
+        wanted.append(cast(RUNS.c.tags, Text).icontains(json.dumps(tag), autoescape=True))
+    if starred is not None:
+        wanted.append(RUNS.c.starred.is_(starred))
+    if text:
+        wanted.append(RUNS.c.name.icontains(text, autoescape=True))
+    if group_id is not None:
+        wanted.append(RUNS.c.group_id == group_id)
+    return wanted
 
 
 def _is_hidden(deleted: bool) -> ColumnElement[bool]:

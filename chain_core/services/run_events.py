@@ -59,30 +59,44 @@ class RunEvents(Database):
             connection.execute(update(RUNS).where(RUNS.c.id == run_id).values(progress=progress))
             return after + 1
 
-    def read_events(self, run_id: str, after: int = 0, kinds: Sequence[str] = ()) -> list[dict[str, Any]]:
-        """Events in order, each with its number under "seq"; only those of `kinds`, where given."""
+    def read_events(
+        self, run_id: str, after: int = 0, kinds: Sequence[str] = (), last: int | None = None
+    ) -> list[dict[str, Any]]:
+        """Events in order, each with its number under "seq"; only those of `kinds`, only the `last` ones, where
+        given."""
         query = select(EVENTS.c.seq, EVENTS.c.body).where(EVENTS.c.run_id == run_id, EVENTS.c.seq > after)
         if kinds:
             query = query.where(EVENTS.c.kind.in_(kinds))
+        query = query.order_by(EVENTS.c.seq if last is None else EVENTS.c.seq.desc()).limit(last)
         with self._reading() as connection:
-            return [{**row.body, "seq": row.seq} for row in connection.execute(query.order_by(EVENTS.c.seq))]
+            events = [{**row.body, "seq": row.seq} for row in connection.execute(query)]
+        return events if last is None else events[::-1]
 
-    def read_curves(self, run_id: str, points: int = 1000) -> dict[str, Curve]:
-        """Every series, those of more than `points` steps as means over equal stretches of steps."""
+    def list_series(self, run_id: str) -> list[str]:
+        """The names of a run's curves, in the alphabet's order."""
+        query = select(METRICS.c.series).where(METRICS.c.run_id == run_id).distinct().order_by(METRICS.c.series)
         with self._reading() as connection:
-            last = connection.scalar(select(func.max(METRICS.c.step)).where(METRICS.c.run_id == run_id)) or 0
+            return list(connection.scalars(query))
+
+    def read_curves(self, run_id: str, points: int = 1000, series: Sequence[str] | None = None) -> dict[str, Curve]:
+        """Every series, or those named, those of more than `points` steps as means over equal stretches of steps."""
+        wanted = METRICS.c.run_id == run_id
+        if series is not None:
+            wanted &= METRICS.c.series.in_(series)
+        with self._reading() as connection:
+            last = connection.scalar(select(func.max(METRICS.c.step)).where(wanted)) or 0
             stretch = METRICS.c.step // max(1, math.ceil((last + 1) / points))
             means = [func.avg(METRICS.c[name]).label(name) for name in ("step", "epoch", "seconds", "value")]
             query = (
                 select(METRICS.c.series, *means)
-                .where(METRICS.c.run_id == run_id)
+                .where(wanted)
                 .group_by(METRICS.c.series, stretch)
                 .order_by(METRICS.c.series, func.min(METRICS.c.step))
             )
             rows = connection.execute(query).all()
         curves: dict[str, Curve] = {}
-        for series, step, epoch, seconds, value in rows:
-            curve = curves.setdefault(series, Curve([], [], [], []))
+        for name, step, epoch, seconds, value in rows:
+            curve = curves.setdefault(name, Curve([], [], [], []))
             curve.step.append(float(step))
             curve.epoch.append(epoch)
             curve.seconds.append(seconds)

@@ -20,6 +20,7 @@ from chain_core.errors import ChainError, RunError
 from chain_core.services.caretaker import Caretaker
 from chain_core.services.deaths import name_status
 from chain_core.services.devices import find_devices, list_wishes
+from chain_core.services.purging import Purger
 from chain_core.services.runners import Runner, WorkerDiedError, build_runner
 from chain_core.services.station import Station
 from chain_core.services.store import Store
@@ -41,6 +42,7 @@ class Supervisor:
         self._predicting = threading.Lock()
         self._stations: dict[str, Station] = {}
         self._caretaker = Caretaker(store, self._stations, self.wake)
+        self._purger = Purger(store)
         self._begun = self._closed = False
 
     def start(self) -> None:
@@ -58,6 +60,7 @@ class Supervisor:
         for station in self._stations.values():
             station.start()
         self._caretaker.start()
+        self._purger.start()
         atexit.register(self.close)
 
     def close(self) -> None:
@@ -67,6 +70,7 @@ class Supervisor:
         self._closed = True
         atexit.unregister(self.close)
         self._caretaker.close()
+        self._purger.close()
         for station in self._stations.values():
             station.leave()
         end = time.monotonic() + LEAVE_SECONDS

@@ -181,3 +181,29 @@ def test_a_linked_folder_is_unlinked_not_emptied(store: Store, tmp_path: Path) -
     store.purge_deleted([run_id])
     assert not link.is_symlink()
     assert (tmp_path / "elsewhere" / "kept.txt").exists()
+
+
+def test_a_page_of_the_list(store: Store) -> None:
+    ids = [add(store, name) for name in ("b", "A", "c", "B")]
+    assert store.count_runs() == 4
+    assert [run.id for run in store.list_runs(2, offset=1)] == [ids[2], ids[1]]
+    assert [run.name for run in store.list_runs(sort="name")] == ["A", "B", "b", "c"]
+    assert [run.id for run in store.list_runs(sort="oldest")] == ids
+    assert store.count_runs(text="b") == 2
+    assert store.count_runs(("failed",)) == 0
+
+
+def test_the_best_score_comes_first_and_none_last(store: Store) -> None:
+    for name, score in (("low", 0.2), ("none", None), ("high", 0.9)):
+        run_id = add(store, name)
+        store.append_events(run_id, [{"kind": "epoch", "epoch": 1, "step": 1, "score": score, "best": True}])
+    assert [run.name for run in store.list_runs(sort="score")] == ["high", "low", "none"]
+
+
+def test_states_of_what_is_active_and_of_what_was_asked_for(store: Store) -> None:
+    waiting, ended, other, hidden = (add(store, name) for name in "abcd")
+    for run_id in (ended, other):
+        store.request_cancel(run_id)
+    store.delete_run(hidden)
+    assert store.read_states() == {waiting: "queued"}
+    assert store.read_states([ended, hidden, "nothing"]) == {waiting: "queued", ended: "cancelled"}

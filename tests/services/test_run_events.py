@@ -100,3 +100,20 @@ def test_what_is_left_is_as_if_nothing_had_followed(told: list[tuple[dict, float
     assert store.read_events(cut) == store.read_events(short)
     assert store.read_curves(cut) == store.read_curves(short)
     assert store.get_run(cut).progress == store.get_run(short).progress
+
+
+def test_the_last_events_in_their_order(store: Store) -> None:
+    run_id, _ = claim(store)
+    store.append_events(run_id, [*map(step, range(1, 6)), {"kind": "note", "code": "x", "params": {}}])
+    assert [event["seq"] for event in store.read_events(run_id, last=2)] == [5, 6]
+    assert [event["step"] for event in store.read_events(run_id, kinds=("step",), last=2)] == [4, 5]
+
+
+def test_single_series_are_read_by_themselves(store: Store) -> None:
+    run_id, _ = claim(store)
+    store.append_events(run_id, [{**step(number), "gradient": {"links": 2.0}} for number in range(1, 5)])
+    assert store.list_series(run_id) == ["gradient/links", "train/loss"]
+    curves = store.read_curves(run_id, series=["gradient/links"])
+    assert list(curves) == ["gradient/links"]
+    assert curves["gradient/links"].value == [2.0] * 4
+    assert store.read_curves(run_id, series=[]) == {}
