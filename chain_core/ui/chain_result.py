@@ -14,7 +14,7 @@ from chain_core.ui.chain_drawing import build_drawing
 from chain_core.ui.chain_fields import line
 from chain_core.ui.chain_groups import show_problems
 from chain_core.ui.chain_marks import format_count
-from chain_core.ui.draft import get_draft, set_draft
+from chain_core.ui.draft import get_draft, get_parent, set_draft
 from chain_core.ui.language import get_language, t
 from chain_core.ui.shell import escape_markdown, go_to, show_error
 
@@ -86,7 +86,7 @@ def show_train(inspection: Inspection, waiting: bool) -> None:
     if st.button(label, type="primary", icon=icon, disabled=off, width="stretch", key="chain_train"):
         assert inspection.config is not None
         try:
-            run_id = get_supervisor().submit(inspection.config, get_home())
+            run_id = get_supervisor().submit(inspection.config, get_home(), parent=get_parent())
         except ChainError as error:
             show_error(error)
             return
@@ -113,7 +113,7 @@ def _show_upload() -> None:
     uploaded = st.file_uploader(t("chain.yaml_upload"), type=["yaml", "yml"], key=f"chain_upload_{version}")
     if uploaded is not None:
         try:
-            set_draft(read_upload(uploaded.getvalue()))
+            set_draft(read_upload(uploaded.getvalue()), parent=None)
         except ConfigError as error:
             show_error(error)
             return

@@ -138,7 +138,7 @@ def _show_samples() -> None:
             st.caption(t("data.sample_facts", rows=sample.rows, heads=", ".join(sample.heads)))
             if st.button(t("data.sample_use"), key=f"sample_{name}", help=t(f"home.sample_{name}_text")):
                 with st.spinner(t("data.sample_loading")):
-                    set_draft(guard(partial(build_sample_draft, name)))
+                    set_draft(guard(partial(build_sample_draft, name)), parent=None)
                 go_to("chain")
 
 

@@ -72,7 +72,7 @@ def show_next(data_set: DataSet, choice: Choice, splits: Splits | None) -> None:
     if not ready:
         st.caption(t("data.next_waits"))
     elif clicked:
-        set_draft(build_draft(data_set, choice.suggested, splits or {}, get_draft()))
+        set_draft(build_draft(data_set, choice.suggested, splits or {}, get_draft()), parent=None)
         go_to("chain")
 
 

@@ -16,6 +16,8 @@ from chain_core.errors import ConfigError
 from chain_core.paths import get_home
 
 _KEY = "draft"
+_PARENT = "draft_parent"
+_SAME = "same"
 
 
 def get_draft() -> dict[str, Any] | None:
@@ -25,8 +27,16 @@ def get_draft() -> dict[str, Any] | None:
     return st.session_state[_KEY]
 
 
-def set_draft(mapping: Mapping[str, Any]) -> None:
-    """Replace the draft, in this session and on disk."""
+def get_parent() -> str | None:
+    """The run that the draft is a changed copy of."""
+    return st.session_state.get(_PARENT)
+
+
+def set_draft(mapping: Mapping[str, Any], parent: str | None = _SAME) -> None:
+    """Replace the draft, in this session and on disk. `parent`: the run that it is a copy of, None where it is
+    something new."""
+    if parent != _SAME:
+        st.session_state[_PARENT] = parent
     draft = dict(mapping)
     if draft == st.session_state.get(_KEY):
         return

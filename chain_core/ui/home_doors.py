@@ -57,7 +57,7 @@ def _show_sample(sample: Sample) -> None:
     st.caption(t("home.sample_facts", rows=sample.rows, heads=" · ".join(sample.heads)))
     if clicked:
         with st.spinner(t("home.sample_loading")):
-            set_draft(guard(partial(build_sample_draft, sample.name)))
+            set_draft(guard(partial(build_sample_draft, sample.name)), parent=None)
         go_to("chain")
 
 
@@ -67,7 +67,7 @@ def _show_yaml() -> None:
     file = st.file_uploader(t("home.yaml_action"), type=["yaml", "yml"], key="door_yaml", label_visibility="collapsed")
     if file is not None:
         content = file.getvalue()
-        set_draft(guard(lambda: read_yaml_draft(content)))
+        set_draft(guard(lambda: read_yaml_draft(content)), parent=None)
         go_to("chain")
 
 

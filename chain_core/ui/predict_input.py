@@ -17,7 +17,7 @@ from chain_core.data.words import split_words
 from chain_core.errors import DataError
 from chain_core.services.records import Run
 from chain_core.ui.language import t
-from chain_core.ui.runs_detail import read_config
+from chain_core.ui.runs_copy import read_config
 from chain_core.ui.runs_list import choose_run
 from chain_core.ui.runs_text import format_time
 from chain_core.ui.shell import escape_markdown, guard

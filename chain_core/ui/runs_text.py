@@ -21,20 +21,28 @@ _BADGES: dict[str, tuple[Colour, str, str]] = {
     "paused": ("gray", ":material/pause:", "‖"),
     "finished": ("green", ":material/check:", "✓"),
     "stopped": ("gray", ":material/stop:", "■"),
+    "cancelling": ("orange", ":material/close:", "×"),
     "cancelled": ("gray", ":material/close:", "×"),
     "failed": ("red", ":material/error:", "✖"),
 }
 
 
+def get_shown_state(run: Run) -> str:
+    """The run's state; of one that stops without a report, `cancelling`."""
+    return "cancelling" if (run.state, run.control) == ("stopping", "cancel") else run.state
+
+
 def show_badge(run: Run) -> None:
     """The run's state, coloured."""
-    colour, icon, _ = _BADGES[run.state]
-    st.badge(t(f"runs.state_{run.state}"), icon=icon, color=colour)
+    state = get_shown_state(run)
+    colour, icon, _ = _BADGES[state]
+    st.badge(t(f"runs.state_{state}"), icon=icon, color=colour)
 
 
 def format_state(run: Run) -> str:
     """The run's state with a sign, for a table's cell."""
-    return f"{_BADGES[run.state][2]} {t(f'runs.state_{run.state}')}"
+    state = get_shown_state(run)
+    return f"{_BADGES[state][2]} {t(f'runs.state_{state}')}"
 
 
 def format_duration(seconds: float) -> str:

@@ -9,7 +9,7 @@ from streamlit.testing.v1 import AppTest
 
 from chain_core.messages import LANGUAGES, render
 from chain_core.services.store import Store
-from tests.app.harness import click, open_page
+from tests.app.harness import open_page
 from tests.services.seed import RICH_NAME, add_every_state, add_run
 
 
@@ -54,7 +54,7 @@ def test_every_state_in_every_language(store: Store, state: str, language: str) 
 def test_a_finished_run_offers_report_predict_and_config(store: Store) -> None:
     runs = add_every_state(store)
     page = open_runs(runs["finished"])
-    assert list_keys(page) == {"run_report", "run_predict", "run_duplicate", "run_delete_yes"}
+    assert list_keys(page) == {"run_star", "run_report", "run_predict", "run_duplicate", "run_delete"}
     assert [metric.value for metric in page.metric] == ["0.971", "0.930"]
     assert "3 texts" in read_texts(page), "the note about what was cut is shown"
     figures = [frame.value for frame in page.dataframe[1:]]
@@ -77,32 +77,6 @@ def test_a_failed_run_says_why_with_the_traceback_at_hand(store: Store) -> None:
     assert "run_report" not in list_keys(page)
 
 
-def test_stop_is_heard_at_once(store: Store) -> None:
-    runs = add_every_state(store)
-    page = open_runs(runs["running"])
-    click(page, "run_stop")
-    assert store.read_control(runs["running"]) == "stop"
-    assert page.button(key="run_stop").disabled
-    assert page.button(key="run_stop").label == "Stopping…"
-
-
-def test_a_queued_run_is_cancelled(store: Store) -> None:
-    runs = add_every_state(store)
-    page = open_runs(runs["queued"])
-    assert page.button(key="run_stop").label == "Cancel"
-    click(page, "run_stop")
-    assert store.get_run(runs["queued"]).state == "stopped"
-
-
-def test_delete_asks_first_and_then_shows_another_run(store: Store) -> None:
-    runs = add_every_state(store)
-    page = open_runs(runs["finished"])
-    click(page, "run_delete_yes")
-    assert not page.error
-    assert len(page.dataframe[0].value) == 3
-    assert not (Path(store.url.removeprefix("sqlite:///")).parent / "runs" / runs["finished"]).exists()
-
-
 def test_without_a_choice_the_newest_is_shown(store: Store) -> None:
     add_every_state(store)
     assert open_runs().subheader[0].value == "later"
@@ -116,7 +90,7 @@ def test_an_unknown_run_in_the_address_is_said(store: Store) -> None:
 
 
 def test_a_draft_of_a_run_keeps_its_settings(store: Store, home: Path) -> None:
-    from chain_core.ui.runs_detail import build_draft
+    from chain_core.ui.runs_copy import build_draft
 
     (home / "train.csv").write_text("words,intent\n")
     run_id = add_run(store, "again", chain={"depth": 5})
@@ -126,7 +100,7 @@ def test_a_draft_of_a_run_keeps_its_settings(store: Store, home: Path) -> None:
 
 
 def test_every_path_of_a_run_becomes_absolute(home: Path) -> None:
-    from chain_core.ui.runs_detail import fix_paths
+    from chain_core.ui.runs_copy import fix_paths
 
     for name in ("a.csv", "b.csv", "words.txt", "texts.txt"):
         (home / name).write_text("x\n")
