@@ -4,11 +4,13 @@ fields     the types of single values
 sections   every key: type, range, default, unit
 root       the whole config, and what follows from its keys
 checks     what the keys must have in common
+depth      a mapping at another depth
 resolve    a user's mapping -> Config, or what is wrong with it
 explain    what is wrong, in words, with the key's path (`chain.links[2].density`)
 text       YAML <-> mapping, `--set key=value`
 """
 
+from chain_core.config.depth import fit_depth
 from chain_core.config.fields import MAX_DEPTH
 from chain_core.config.resolve import find_problems, resolve_config
 from chain_core.config.root import Config
@@ -58,6 +60,7 @@ __all__ = [
     "dump_mapping",
     "dump_yaml",
     "find_problems",
+    "fit_depth",
     "load_yaml",
     "merge",
     "resolve_config",

@@ -116,14 +116,15 @@ _STEPS = {
 
 def compute_summary(report: Mapping[str, Any]) -> dict[str, Any]:
     """Each head's main figure: {"split": "test", "heads": {"intent": ["accuracy", 0.97]}}; the split is
-    validation where there are no test rows."""
+    validation where there are no test rows. `trainable`: parameters, where the report tells them."""
     split = "test" if report.get("test") else "validation"
     heads = {
         head: list(next(iter(metrics.items())))
         for head, metrics in (report.get(split) or {}).items()
         if head != "joint" and metrics
     }
-    return {"split": split, "heads": heads}
+    trainable = (report.get("parameters") or {}).get("trainable")
+    return {"split": split, "heads": heads, **({} if trainable is None else {"trainable": trainable})}
 
 
 def compute_time_left(progress: Mapping[str, Any]) -> float | None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Text, cast, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Text, cast, delete, func, insert, or_, select, update
 
 from chain_core.config import Config, dump_yaml
 from chain_core.errors import RunError
@@ -52,20 +52,9 @@ class RunEntries(Database):
     ) -> str:
         """Queue a run of `config`, last among those of its priority. Its relative paths start from `folder`
         (default: the workspace); `parent` is the run that it is a copy of."""
-        now = time.time()
-        run_id = time.strftime("%Y%m%d-%H%M%S-", time.localtime(now)) + secrets.token_hex(3)
-        source = config.data.train
-        known = select(DATA_SETS.c.id).where(or_(DATA_SETS.c.id == source, DATA_SETS.c.name == source)).limit(1)
-        values: dict[str, Any] = {
-            "id": run_id, "name": clean_name(config.name) or run_id, "state": "queued", "config": dump_yaml(config),
-            "folder": str(folder or get_home()), "created": now, "progress": start_progress(config),
-            "wish": config.train.device, "priority": priority, "tags": clean_tags(tags), "parent": parent,
-            "group_id": group_id,
-        }  # fmt: skip
+        run_id = time.strftime("%Y%m%d-%H%M%S-") + secrets.token_hex(3)
         with self._ordering() as connection:
-            values["data_id"] = connection.scalar(known)
-            values["position"] = (connection.scalar(select(func.max(RUNS.c.position))) or 0) + 1
-            connection.execute(insert(RUNS).values(values))
+            insert_run(connection, run_id, config, folder, priority, tags, parent, group_id)
         return run_id
 
     def get_run(self, run_id: str) -> Run:
@@ -175,6 +164,29 @@ class RunEntries(Database):
         with self._writing() as connection:
             if connection.execute(update(RUNS).where(RUNS.c.id == run_id).values(values)).rowcount == 0:
                 raise RunError("run_unknown", run=run_id)
+
+
+def insert_run(
+    connection: Connection,
+    run_id: str,
+    config: Config,
+    folder: Path | None,
+    priority: int = 0,
+    tags: Iterable[str] = (),
+    parent: str | None = None,
+    group_id: str | None = None,
+) -> None:
+    """Queue a run within a transaction that may rely on the order of the queue."""
+    source = config.data.train
+    known = select(DATA_SETS.c.id).where(or_(DATA_SETS.c.id == source, DATA_SETS.c.name == source)).limit(1)
+    values: dict[str, Any] = {
+        "id": run_id, "name": clean_name(config.name) or run_id, "state": "queued", "config": dump_yaml(config),
+        "folder": str(folder or get_home()), "created": time.time(), "progress": start_progress(config),
+        "wish": config.train.device, "priority": priority, "tags": clean_tags(tags), "parent": parent,
+        "group_id": group_id, "data_id": connection.scalar(known),
+        "position": (connection.scalar(select(func.max(RUNS.c.position))) or 0) + 1,
+    }  # fmt: skip
+    connection.execute(insert(RUNS).values(values))
 
 
 def clean_name(name: str) -> str:

@@ -24,6 +24,7 @@ from chain_core.services.purging import Purger
 from chain_core.services.runners import Runner, WorkerDiedError, build_runner
 from chain_core.services.station import Station
 from chain_core.services.store import Store
+from chain_core.services.sweeper import Sweeper
 
 LEAVE_SECONDS = 10.0
 """How long a server that ends waits for its workers to put their runs down; after that they do so alone."""
@@ -42,6 +43,7 @@ class Supervisor:
         self._predicting = threading.Lock()
         self._stations: dict[str, Station] = {}
         self._caretaker = Caretaker(store, self._stations, self.wake)
+        self._sweeper = Sweeper(store)
         self._purger = Purger(store)
         self._begun = self._closed = False
 
@@ -60,6 +62,7 @@ class Supervisor:
         for station in self._stations.values():
             station.start()
         self._caretaker.start()
+        self._sweeper.start()
         self._purger.start()
         atexit.register(self.close)
 
@@ -70,6 +73,7 @@ class Supervisor:
         self._closed = True
         atexit.unregister(self.close)
         self._caretaker.close()
+        self._sweeper.close()
         self._purger.close()
         for station in self._stations.values():
             station.leave()

@@ -15,6 +15,7 @@ from chain_core.config import (
     SetConfig,
     StageConfig,
     StartConfig,
+    fit_depth,
     merge,
     resolve_config,
 )
@@ -135,42 +136,6 @@ def _drop(mapping: dict[str, Any], path: Path) -> None:
 def set_depth(draft: Draft, depth: int) -> dict[str, Any]:
     """Another depth; links, taps and heads' depths follow."""
     return fit_depth(set_value(draft, ("chain", "depth"), depth), depth)
-
-
-def fit_depth(draft: Draft, depth: int) -> dict[str, Any]:
-    """Links and densities repeated or cut to `depth`; taps evenly spaced again; heads and stages moved within it."""
-    changed = copy.deepcopy(dict(draft))
-    chain = changed.get("chain")
-    if isinstance(chain, dict):
-        links = chain.get("links")
-        if isinstance(links, list):
-            filled = links or [{}]
-            chain["links"] = [copy.deepcopy(filled[min(index, len(filled) - 1)]) for index in range(depth)]
-        elif isinstance(links, dict) and isinstance(links.get("tie"), int) and links["tie"] >= max(depth, 1):
-            links["tie"] = None
-        if isinstance(chain.get("taps"), list) and len(chain["taps"]) != depth:
-            chain["taps"] = None
-        shares = chain.get("densities")
-        if isinstance(shares, list) and len(shares) != depth:
-            chain["densities"] = (shares + (shares[-1:] or [1.0]) * depth)[:depth]
-    heads = changed.get("heads")
-    for head in heads.values() if isinstance(heads, dict) else ():
-        if isinstance(head, dict) and isinstance(head.get("depths"), list):
-            kept = [position for position in head["depths"] if _is_within(position, depth)]
-            if "last" in kept:  # the same place under two names is a problem
-                kept = [position for position in kept if position != depth]
-            if kept != head["depths"]:
-                head.pop("depth_weights", None)
-            head["depths"] = kept or ["last"]
-    stages = changed.get("stages")
-    for stage in stages if isinstance(stages, list) else ():
-        if isinstance(stage, dict) and isinstance(stage.get("depth"), int) and stage["depth"] > depth:
-            stage["depth"] = depth
-    return changed
-
-
-def _is_within(position: Any, depth: int) -> bool:
-    return position == "last" or not isinstance(position, int) or position <= depth
 
 
 def set_head_depths(draft: Draft, head: str, positions: list[int]) -> dict[str, Any]:
