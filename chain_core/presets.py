@@ -12,8 +12,8 @@ from typing import Any
 PRESETS: dict[str, dict[str, Any]] = {
     "fast": {
         "backbone": {"tuning": "frozen"},
-        "chain": {"depth": 3},
-        "train": {"epochs": 10, "batch_size": 64, "learning_rate": 1e-3},
+        "chain": {"depth": 4, "links": {"dropout": 0.0}},
+        "train": {"epochs": 6, "batch_size": 16, "learning_rate": 1e-3},
     },
     "balanced": {
         "backbone": {"tuning": "lora", "layers": 3},

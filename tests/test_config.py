@@ -58,11 +58,11 @@ def test_data_alone_is_a_valid_file() -> None:
 PARTS_THAT_DO_NOT_FIT: list[tuple[dict[str, Any], str, str]] = [
     ({"chain": {"depth": 2, "densities": [0.5]}}, "chain.densities", "densities_length"),
     ({"chain": {"links": {"kind": "conv", "kernel": 4}}}, "chain.links.kernel", "kernel_even"),
-    ({"chain": {"links": {"tie": 3}}}, "chain.links.tie", "tie_later"),
+    ({"chain": {"depth": 3, "links": {"tie": 3}}}, "chain.links.tie", "tie_later"),
     ({"chain": {"depth": 2, "links": [{"tie": 2}, {}]}}, "chain.links[0].tie", "tie_later"),
     ({"chain": {"depth": 2, "links": [{}, {"tie": 1, "density": 0.5}]}}, "chain.links[1].tie", "tie_differs"),
-    ({"chain": {"densities": "growing", "links": [{}, {"tie": 1}, {}]}}, "chain.links[1].tie", "tie_differs"),
-    ({"chain": {"densities": "growing", "links": {"tie": 1}}}, "chain.links.tie", "tie_differs"),
+    ({"chain": {"depth": 3, "densities": "growing", "links": [{}, {"tie": 1}, {}]}}, "chain.links[1].tie", "tie_differs"),
+    ({"chain": {"depth": 3, "densities": "growing", "links": {"tie": 1}}}, "chain.links.tie", "tie_differs"),
     ({"chain": {"links": {"kind": "linear", "tie": "backbone"}}}, "chain.links.tie", "tie_backbone_kind"),
     ({"chain": {"links": {"kind": "conv", "init": "backbone"}}}, "chain.links.init", "init_backbone_kind"),
     ({"backbone": {"tuning": "adalora", "final_rank": 32}}, "backbone.final_rank", "must_be_at_most"),
@@ -143,10 +143,29 @@ def test_one_mapping_ties_the_links_after_the_one_it_names() -> None:
 
 
 def test_stages_fill_what_they_leave_open() -> None:
-    one = resolve_config({**DATA, "train": {"epochs": 7}}).get_stages()
+    three = {**DATA, "chain": {"depth": 3}}
+    one = resolve_config({**three, "train": {"epochs": 7}}).get_stages()
     assert [(stage.name, stage.epochs, stage.depth) for stage in one] == [("1-tasks", 7, 3)]
-    two = resolve_config({**DATA, "stages": [{"depth": 1, "learning_rate": 0.5}, {"name": "all"}]}).get_stages()
+    two = resolve_config({**three, "stages": [{"depth": 1, "learning_rate": 0.5}, {"name": "all"}]}).get_stages()
     assert [(stage.name, stage.depth, stage.learning_rate) for stage in two] == [("1-tasks", 1, 0.5), ("all", 3, 1e-3)]
+
+
+@pytest.mark.parametrize(
+    ("links", "kinds"),
+    [
+        ({}, ["conv", "conv", "attention"]),
+        ([{}, {"kind": "linear"}, {}], ["conv", "linear", "attention"]),
+        ({"tie": 1}, ["attention"] * 3),
+        ({"init": "backbone"}, ["attention"] * 3),
+        ([{}, {"tie": 1}, {}], ["attention"] * 3),
+    ],
+)
+def test_a_link_that_leaves_its_kind_open(links: Any, kinds: list[str]) -> None:
+    heads = {**HEADS, "slots": {"kind": "tagging", "column": "slots"}}
+    config = resolve_config({**DATA, "heads": heads, "chain": {"depth": 3, "links": links}})
+    assert [config.get_link(position).kind for position in (1, 2, 3)] == kinds
+    over_vectors = resolve_config({**DATA, "heads": HEADS, "chain": {"depth": 2}})
+    assert [over_vectors.get_link(position).kind for position in (1, 2)] == ["bottleneck"] * 2
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -186,7 +205,7 @@ def test_a_preset_stands_under_what_is_given(preset: str) -> None:
         ({"heads": {"train": {"kind": "regression", "column": "c", "weigth": 1}}}, "heads.train.weigth", "unknown_key"),
         ({"heads": {"a": {"kind": "regression"}}}, "heads.a.column", "missing_key"),
         ({"heads": {"a": {**HEADS["intent"], "depths": [9]}}}, "heads.a.depths[0]", "depth_beyond"),
-        ({"heads": {"a": {**HEADS["intent"], "depths": [3, "last"]}}}, "heads.a.depths", "depths_twice"),
+        ({"chain": {"depth": 3}, "heads": {"a": {**HEADS["intent"], "depths": [3, "last"]}}}, "heads.a.depths", "depths_twice"),
         ({"heads": {"a": {**HEADS["intent"], "depths": ["lst"]}}}, "heads.a.depths[0]", "not_one_of_nearest"),
         ({"heads": {"a": {**HEADS["intent"], "weight": 0}}}, "heads", "weights_all_zero"),
         ({"heads": {"a": {**HEADS["intent"], "depth_weights": []}}}, "heads.a.depth_weights", "depth_weights_length"),

@@ -62,9 +62,16 @@ class Config(Section):
         if not isinstance(links, tuple) and isinstance(link.tie, int) and position <= link.tie:
             update["tie"] = None
         if link.kind == "auto":
-            reads = any(head.kind in POSITION_KINDS for head in (self.heads or {}).values())
-            update["kind"] = "attention" if reads else "bottleneck"
+            update["kind"] = self._choose_kind(position)
         return link.model_copy(update=update)
+
+    def _choose_kind(self, position: int) -> str:
+        """The kind of a link that leaves it open, by what heads read and by what ties and inits allow."""
+        if not any(head.kind in POSITION_KINDS for head in (self.heads or {}).values()):
+            return "bottleneck"
+        links = self.chain.links if isinstance(self.chain.links, tuple) else (self.chain.links,)
+        alike = any(link.tie is not None or link.init == "backbone" for link in links)
+        return "attention" if alike or position == self.chain.depth else "conv"
 
     def get_share(self, position: int) -> float:
         """A link's share of the course of densities, in (0, 1]."""

@@ -56,7 +56,7 @@ _TEXTBOOK = {
 
 
 def build_race(layers: int) -> list[Contender]:
-    every = {"depth": layers + 1, "taps": list(range(layers + 1))}
+    every = {"depth": layers + 1, "links": {"kind": "attention", "dropout": 0.1}}
     top = {"tuning": "full", "layers": min(2, layers)}
     return [
         Contender("fast", "chain, preset fast", settings={"preset": "fast"}),
@@ -76,11 +76,8 @@ def build_race(layers: int) -> list[Contender]:
     ]  # fmt: skip
 
 
-FROZEN: Settings = {
-    "preset": "fast",
-    "chain": {"depth": 3, "width": 256, "links": {"kind": "attention"}},
-    "train": {"epochs": 10},
-}
+FROZEN: Settings = {"preset": "fast"}
+_FAST_DEPTH = 4
 
 
 def build_depths(layers: int) -> list[Contender]:
@@ -104,12 +101,16 @@ def build_heads(layers: int) -> list[Contender]:
     return [*joint, Contender("alone", "a run a head", settings=FROZEN, each=True, base="heads-6", axis="alone")]
 
 
+_OTHER_BASES = {"tie-first": "attention", "tie-backbone": "init-copied", "init-copied": "init-backbone"}
+
+
 def build_ablations(layers: int) -> list[Contender]:
     """Each changes one thing of `base`, or, where it says so, of another contender."""
     last = layers
     links = {
         "kinds": [
-            (kind, f"{kind} links", {"links": {"kind": kind}}) for kind in ("linear", "bottleneck", "conv", "backbone")
+            (kind, f"{kind} links", {"links": {"kind": kind}})
+            for kind in ("linear", "bottleneck", "conv", "attention", "backbone")
         ],
         "density": [
             *[(f"density-{part}", f"density 1/{part}", {"links": {"density": 1 / part}}) for part in (2, 4, 8)],
@@ -121,9 +122,10 @@ def build_ablations(layers: int) -> list[Contender]:
         ],
         "width": [(f"width-{width}", f"width {width}", {"width": width}) for width in (128, 384)],
         "taps": [
-            ("taps-last", "every link taps the last layer", {"taps": [last] * 3}),
-            ("taps-top", "taps the top three layers", {"taps": [max(last - 2, 0), max(last - 1, 0), last]}),
-            ("taps-low", "taps from the embeddings on", {"taps": [0, last // 2, last]}),
+            ("taps-last", "every link taps the last layer", {"taps": [last] * _FAST_DEPTH}),
+            ("taps-top", "taps the top layers", {"taps": [max(last - 3 + link, 0) for link in range(_FAST_DEPTH)]}),
+            ("taps-low", "taps from the embeddings on",
+             {"taps": [round(link * last / (_FAST_DEPTH - 1)) for link in range(_FAST_DEPTH)]}),
         ],
         "init": [
             ("init-random", "random init", {"links": {"init": "random"}}),
@@ -131,29 +133,29 @@ def build_ablations(layers: int) -> list[Contender]:
             ("init-copied", "backbone links, the layers' weights", {"links": {"kind": "backbone", "init": "backbone"}}),
         ],
         "tie": [
-            ("tie-first", "all links tied to the first", {"links": {"tie": 1}}),
+            ("tie-first", "attention links, all tied to the first", {"links": {"kind": "attention", "tie": 1}}),
             ("tie-backbone", "links are the tapped layers", {"links": {"kind": "backbone", "tie": "backbone"}}),
         ],
         "detach": [("detach", "gradients stop at each link", {"links": {"detach": True}})],
         "lexical": [("lexical-off", "no lexical tap", {"lexical": "off"})],
     }  # fmt: skip
-    contenders = [Contender("base", "3 attention links, frozen backbone", settings=FROZEN, axis="base")]
+    contenders = [Contender("base", "preset fast: 4 links, frozen backbone", settings=FROZEN, axis="base")]
     contenders += [
-        Contender(name, title, settings=merge(FROZEN, {"chain": over}), base="base", axis=axis)
+        Contender(name, title, settings=merge(FROZEN, {"chain": over}), base=_OTHER_BASES.get(name, "base"), axis=axis)
         for axis, rows in links.items()
         for name, title, over in rows
     ]
     contenders += [
         Contender(f"depth-{depth}", f"depth {depth}", settings=merge(FROZEN, {"chain": {"depth": depth}}),
                   base="base", axis="depth")
-        for depth in (0, 1, 2, 6)
+        for depth in (0, 1, 2, 3, 6)
     ]  # fmt: skip
     whole = {
         "heads": [
-            ("heads-supervised", "heads at every depth", {"every_head": {"depths": [1, 2, 3]}}),
+            ("heads-supervised", "heads at every depth", {"every_head": {"depths": [1, 2, 3, 4]}}),
             ("heads-both", "heads at 0 and last", {"every_head": {"depths": [0, "last"]}}),
-            ("heads-shared", "one head for every depth", {"every_head": {"depths": [1, 2, 3], "share": True}}),
-            ("heads-mixture", "a learned mixture of depths", {"every_head": {"depths": [1, 2, 3], "mixture": True}}),
+            ("heads-shared", "one head for every depth", {"every_head": {"depths": [1, 2, 3, 4], "share": True}}),
+            ("heads-mixture", "a learned mixture of depths", {"every_head": {"depths": [1, 2, 3, 4], "mixture": True}}),
             ("crf", "CRF", {"tagging_heads": {"crf": True}}),
         ],
         "losses": [
@@ -165,12 +167,12 @@ def build_ablations(layers: int) -> list[Contender]:
         ],
         "augmentation": [("augment", "two changed copies of each row", {"augment": {"copies": 2}})],
         "stages": [
-            ("grown", "grows from 1 to 3 links",
-             {"stages": [{"depth": 1, "epochs": 3}, {"depth": 2, "epochs": 3}, {"depth": 3, "epochs": 4}]}),
-            ("heads-first", "heads alone for 2 epochs first",
-             {"stages": [{"trains": ["heads"], "epochs": 2}, {"epochs": 8}]}),
-            ("pretraining", "masked words for 3 epochs first",
-             {"stages": [{"objective": "masked_lm", "epochs": 3}, {"epochs": 10}]}),
+            ("grown", "grows from 1 to 4 links",
+             {"stages": [{"depth": 1, "epochs": 2}, {"depth": 2, "epochs": 2}, {"depth": 4, "epochs": 2}]}),
+            ("heads-first", "heads alone for an epoch first",
+             {"stages": [{"trains": ["heads"], "epochs": 1}, {"epochs": 5}]}),
+            ("pretraining", "masked words for 2 epochs first",
+             {"stages": [{"objective": "masked_lm", "epochs": 2}, {"epochs": 6}]}),
         ],
     }  # fmt: skip
     contenders += [

@@ -194,8 +194,11 @@ def test_more_work_takes_longer_and_more_memory() -> None:
 
     def plan(overrides: dict, workload: Workload):
         config = resolve_config(
-            {"data": {"train": "t"}, "heads": {"h": {"kind": "classification", "column": "c"}}, **overrides}
-        )
+            {
+                "data": {"train": "t"}, "heads": {"h": {"kind": "classification", "column": "c"}},
+                "train": {"batch_size": 64}, **overrides,
+            }
+        )  # fmt: skip
         return compute_plan(config, make_facts(), shapes, {"h": 5}, workload, 100.0)
 
     small, large = Workload(100, 20, 10.0, 30), Workload(10_000, 2_000, 10.0, 30)

@@ -54,7 +54,8 @@ def test_every_part_is_drawn(depth: int, language: str) -> None:
     assert sum(text == "intent" for text in texts) == (1 if depth == 0 else 2)
     assert sum(text == "slots" for text in texts) == 1
     assert any("B × T × 384" in text for text in texts)
-    assert sum(text == render("chain.link_attention", language) for text in texts) == depth
+    assert sum(text == render("chain.link_attention", language) for text in texts) == min(depth, 1)
+    assert sum(text == render("chain.link_conv", language) for text in texts) == max(depth - 1, 0)
     taps_and_bottom = depth + (1 if depth else 0) + (2 if depth == 0 else 1)
     assert count(drawing, "path", "cd-tap") == taps_and_bottom
     assert not [text for text in texts if text.startswith("chain.")]
@@ -96,7 +97,7 @@ def test_links_that_join_later_name_their_stage() -> None:
 
 def test_a_mixture_has_one_box_and_reads_all_its_depths() -> None:
     mixed = {**HEADS["intent"], "depths": [0, 1, 3], "mixture": True}
-    drawing = draw(heads={"intent": mixed})
+    drawing = draw(chain={"depth": 3}, heads={"intent": mixed})
     assert list_texts(drawing).count("intent") == 1
     assert render("chain.mixture_short", "en") in list_texts(drawing)
     curves = [path for path in drawing.iter("path") if "C" in path.get("d", "")]
