@@ -67,7 +67,7 @@ def build_drafts(rows: str) -> dict[str, dict[str, Any]]:
         "words": {
             "name": "words", "data": data, "input": {"tokens": "tokens"},
             "backbone": {"tuning": "adalora"},
-            "chain": {"links": {"kind": "conv"}},
+            "chain": {"depth": 3, "links": {"kind": "conv"}},
             "heads": {"NAME": INTENT, "tags": tagging},
             "train": {"sampling": "temperature"},
             "augment": {"copies": 1},
