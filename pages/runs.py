@@ -31,4 +31,4 @@ if run:
     show_header(run)
     show_actions(run)
     show_error_of(run)
-    show_live(run)
+    show_live(run, compared)

@@ -96,7 +96,7 @@ def show_pages(found: int) -> int:
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         first = (page - 1) * PAGE + 1
         st.caption(t("runs.page_of", first=first, last=min(found, first + PAGE - 1), count=found), width="content")
-        return st.pagination(pages, key="runs_page", persist_state="session")
+        return st.pagination(pages, key="runs_page", persist_state="session", width=300)
 
 
 def clear_filters() -> None:

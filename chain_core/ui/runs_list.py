@@ -133,6 +133,7 @@ def build_list(runs: Sequence[Run]) -> pd.DataFrame:
 def _choose(run_id: str, others: Sequence[str]) -> None:
     st.query_params["run"] = run_id
     if others:
+        st.session_state["runs_view"] = "curves"  # the view in which they are drawn together
         st.query_params["with"] = ",".join(others[:MOST_COMPARED])
     else:
         st.query_params.pop("with", None)

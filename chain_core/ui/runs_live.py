@@ -13,30 +13,50 @@ from chain_core.services.curves import compute_time_left
 from chain_core.services.records import BUSY, Run
 from chain_core.ui.backend import get_store
 from chain_core.ui.language import t
-from chain_core.ui.runs_curves import build_loss_chart, build_loss_frame, build_validation_frame, find_heads
+from chain_core.ui.runs_curves import (
+    LATEST_EPOCHS,
+    build_loss_chart,
+    build_loss_frame,
+    build_validation_frame,
+    find_heads,
+)
+from chain_core.ui.runs_log import show_log
 from chain_core.ui.runs_text import explain_note, format_duration, format_figure, name_metric
+from chain_core.ui.runs_watch import show_compared
 from chain_core.ui.shell import escape_markdown
 
 EVERY_SECONDS = 1.0
+VIEWS = ("heads", "curves", "log")
+VIEW = "runs_view"
 MOST_COLUMNS = 3
 
 
-def show_live(run: Run) -> None:
-    """Progress and curves, drawn again each second while the run is active."""
-    every = EVERY_SECONDS if run.active else None
-    st.fragment(_show, run_every=every)(run.id, run.state)
+def show_live(run: Run, compared: Sequence[Run] = ()) -> None:
+    """Progress, and what there is to watch, drawn again each second while one of the runs is active."""
+    show_view = st.segmented_control(
+        t("runs.view"), VIEWS, key=VIEW, default=VIEWS[0], required=True, persist_state="session",
+        format_func=lambda view: t(f"runs.view_{view}"), label_visibility="collapsed",
+    )  # fmt: skip
+    every = EVERY_SECONDS if any(one.active for one in (run, *compared)) else None
+    st.fragment(_show, run_every=every)(run.id, run.state, [one.id for one in compared], show_view or VIEWS[0])
 
 
-def _show(run_id: str, shown_state: str) -> None:
+def _show(run_id: str, shown_state: str, compared: Sequence[str], view: str) -> None:
     try:
         run = get_store().get_run(run_id)
+        others = [get_store().get_run(other) for other in compared]
     except ChainError:
         st.rerun()  # deleted in another tab: the page chooses another one
     if run.state != shown_state:
         st.rerun()  # buttons and links change too
     show_progress(run)
-    show_curves(run)
-    show_notes(run)
+    if view == "curves":
+        show_compared([run, *others])
+    elif view == "log":
+        show_log(run)
+    else:
+        show_curves(run)
+        show_notes(run)
 
 
 def show_progress(run: Run) -> None:
@@ -68,11 +88,12 @@ def show_progress(run: Run) -> None:
 
 def show_curves(run: Run) -> None:
     """For each head its losses and validation figures: side by side, or in tabs where there are many."""
-    curves = get_store().read_curves(run.id)
+    losses = [name for name in get_store().list_series(run.id) if name.endswith("/loss")]
+    curves = get_store().read_curves(run.id, series=losses)
     heads = find_heads(curves)
     if not heads:
         return
-    epochs = get_store().read_events(run.id, kinds=("epoch",))
+    epochs = get_store().read_events(run.id, kinds=("epoch",), last=LATEST_EPOCHS)
     stages = get_store().read_events(run.id, kinds=("stage",))
     names = [escape_markdown(head) for head in heads]
     many = len(heads) > MOST_COLUMNS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from streamlit.runtime.pages_manager import PagesManager
@@ -20,10 +21,17 @@ class RoutedPages(PagesManager):
         super().__init__(*arguments, **options)
 
 
-def open_page(name: str = "home", language: str = "en", **params: str | None) -> AppTest:
-    """One page in one language after its first run; `run="ID"` and the like stand in its address."""
+def open_page(
+    name: str = "home", language: str = "en", state: Mapping[str, Any] | None = None, **params: str | None
+) -> AppTest:
+    """One page in one language after its first run; `run="ID"` and the like stand in its address.
+
+    `state`: what the session remembers of widgets, by key.
+    """
     app = AppTest.from_file(str(PROJECT / "app.py"), default_timeout=SECONDS)
     app.session_state["language"] = language
+    for key, value in (state or {}).items():
+        app.session_state[key] = value
     for key, value in params.items():
         if value is not None:
             app.query_params[key] = value
