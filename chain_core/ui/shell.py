@@ -10,7 +10,11 @@ import streamlit as st
 from chain_core.errors import ChainError
 from chain_core.paths import PROJECT
 from chain_core.ui.backend import get_supervisor
+from chain_core.ui.escape import escape_markdown
 from chain_core.ui.language import get_language, show_language_switch, t
+from chain_core.ui.notices import show_notices
+
+__all__ = ["build_navigation", "escape_markdown", "go_to", "guard", "open_page", "show_empty", "show_error"]
 
 PAGES = ("home", "data", "chain", "runs", "report", "predict", "cache")
 ICONS = {
@@ -37,6 +41,7 @@ def open_page(name: str) -> None:
     st.title(t(f"{name}.title"), anchor=False)
     st.caption(t(f"{name}.caption"))
     guard(get_supervisor)
+    show_notices()
 
 
 def build_navigation() -> Any:
@@ -82,11 +87,3 @@ def guard(action: Callable[[], Any]) -> Any:
     except ChainError as error:
         show_error(error)
         st.stop()
-
-
-_SPECIAL = str.maketrans({character: f"\\{character}" for character in "\\`*_{}[]()<>#+-!|~$:"})
-
-
-def escape_markdown(text: str) -> str:
-    """Text that st.markdown, st.error and labels show letter by letter."""
-    return text.translate(_SPECIAL)
