@@ -1,6 +1,6 @@
 """Plotly figures on no ground of their own, so that they stand on a light page as on a dark one.
 
-Labels are the user's: `_plain` keeps Plotly from reading tags in them, and classes stand at numbered places with
+Labels are the user's: `plain` keeps Plotly from reading tags in them, and classes stand at numbered places with
 their names as tick texts, so that "1" or "2024-01-01" stays a name and long names may be cut without meeting.
 """
 
@@ -26,8 +26,8 @@ MAX_POINTS = 3000
 
 def build_confusion_figure(confusion: Confusion, say: Say, *, dark: bool = False) -> go.Figure:
     """Gold down, predicted across; each row's shares as colour, counts as text."""
-    names = [_plain(label, 22) for label in confusion.labels]
-    full = [_plain(label, 200) for label in confusion.labels]
+    names = [plain(label, 22) for label in confusion.labels]
+    full = [plain(label, 200) for label in confusion.labels]
     counts, size = confusion.counts, len(names)
     hover = [[[full[i], full[j]] for j in range(size)] for i in range(size)]
     figure = go.Figure(
@@ -50,7 +50,7 @@ def build_confusion_figure(confusion: Confusion, say: Say, *, dark: bool = False
     angle = -45 if size <= 12 else -90  # upright names need the least width
     figure.update_xaxes(title=say("predicted"), tickvals=places, ticktext=names, tickangle=angle, showgrid=False)
     figure.update_yaxes(title=say("gold"), tickvals=places, ticktext=names, autorange="reversed", showgrid=False)
-    return _finish(figure, height=180 + max(24 * size, 120))
+    return finish(figure, height=180 + max(24 * size, 120))
 
 
 def build_class_figure(classes: pd.DataFrame, say: Say) -> go.Figure:
@@ -66,21 +66,21 @@ def build_class_figure(classes: pd.DataFrame, say: Say) -> go.Figure:
             orientation="h",
             name=say("depth", depth=depth),
             marker_color=DEPTH_COLOURS[i % len(DEPTH_COLOURS)],
-            customdata=[[_plain(label, 200), n] for label, n in zip(shown["label"], shown["support"], strict=True)],
+            customdata=[[plain(label, 200), n] for label, n in zip(shown["label"], shown["support"], strict=True)],
             hovertemplate=f"%{{customdata[0]}}<br>F1 %{{x:.3f}}<br>{say('support')} %{{customdata[1]:,}}",
         )
-    names = [f"{_plain(label, 22)} ({n:,})" for label, n in zip(shown["label"], shown["support"], strict=True)]
+    names = [f"{plain(label, 22)} ({n:,})" for label, n in zip(shown["label"], shown["support"], strict=True)]
     figure.update_xaxes(title="F1", range=[0, 1])
     figure.update_yaxes(tickvals=places, ticktext=names, autorange="reversed", showgrid=False)
     figure.update_layout(barmode="group", bargap=0.25, showlegend=len(depths) > 1)
-    return _finish(figure, height=110 + len(shown) * max(22, 9 * len(depths) + 6))
+    return finish(figure, height=110 + len(shown) * max(22, 9 * len(depths) + 6))
 
 
 def build_label_figure(counts: pd.DataFrame, say: Say) -> go.Figure:
     """Of a multilabel head: each label's rows found, missed and wrongly given, from `compute_label_counts`."""
     shown = counts.head(LIMIT)
     places = list(range(len(shown)))
-    names = [_plain(label, 22) for label in shown["label"]]
+    names = [plain(label, 22) for label in shown["label"]]
     figure = go.Figure()
     for column, colour in (("found", FOUND), ("missed", MISSED), ("extra", EXTRA)):
         figure.add_bar(
@@ -89,13 +89,13 @@ def build_label_figure(counts: pd.DataFrame, say: Say) -> go.Figure:
             orientation="h",
             name=say(column),
             marker_color=colour,
-            customdata=[_plain(label, 200) for label in shown["label"]],
+            customdata=[plain(label, 200) for label in shown["label"]],
             hovertemplate=f"%{{customdata}}<br>{say(column)}: %{{x:,}}<extra></extra>",
         )
     figure.update_xaxes(title=say("rows_axis"))
     figure.update_yaxes(tickvals=places, ticktext=names, autorange="reversed", showgrid=False)
     figure.update_layout(barmode="stack", bargap=0.25)
-    return _finish(figure, height=130 + 24 * len(shown))
+    return finish(figure, height=130 + 24 * len(shown))
 
 
 def build_depth_figure(depths: pd.DataFrame, say: Say) -> go.Figure:
@@ -113,7 +113,7 @@ def build_depth_figure(depths: pd.DataFrame, say: Say) -> go.Figure:
         )
     figure.update_xaxes(title=say("depth_axis"), tickvals=depths["depth"].tolist())
     figure.update_layout(hovermode="x unified", showlegend=True)
-    return _finish(figure, height=300)
+    return finish(figure, height=300)
 
 
 def build_scatter_figure(residuals: pd.DataFrame, say: Say) -> go.Figure:
@@ -129,16 +129,16 @@ def build_scatter_figure(residuals: pd.DataFrame, say: Say) -> go.Figure:
         y=shown["predicted"],
         mode="markers",
         marker={"color": DEPTH_COLOURS[0], "size": 6, "opacity": 0.6},
-        customdata=[_plain(text, 80) for text in shown["text"]],
+        customdata=[plain(text, 80) for text in shown["text"]],
         hovertemplate=f"%{{customdata}}<br>{say('gold')}: %{{x:.4g}}<br>{say('predicted')}: %{{y:.4g}}<extra></extra>",
     )
     figure.update_xaxes(title=say("gold"))
     figure.update_yaxes(title=say("predicted"))
     figure.update_layout(showlegend=False)
-    return _finish(figure, height=380)
+    return finish(figure, height=380)
 
 
-def _finish(figure: go.Figure, *, height: int) -> go.Figure:
+def finish(figure: go.Figure, *, height: int) -> go.Figure:
     layout: dict[str, Any] = {
         "height": height,
         "margin": {"l": 8, "r": 8, "t": 28, "b": 8},
@@ -153,7 +153,7 @@ def _finish(figure: go.Figure, *, height: int) -> go.Figure:
     return figure
 
 
-def _plain(text: str, limit: int) -> str:
+def plain(text: str, limit: int) -> str:
     """A label on one line, at most `limit` characters, that Plotly shows letter by letter."""
     line = " ".join(str(text).split()) or "∅"
     if len(line) > limit:

@@ -16,12 +16,13 @@ from chain_core.ui.notices import show_notices
 
 __all__ = ["build_navigation", "escape_markdown", "go_to", "guard", "open_page", "show_empty", "show_error"]
 
-PAGES = ("home", "data", "chain", "runs", "report", "predict", "cache")
+PAGES = ("home", "data", "chain", "runs", "sweeps", "report", "predict", "cache")
 ICONS = {
     "home": ":material/home:",
     "data": ":material/table:",
     "chain": ":material/link:",
     "runs": ":material/monitoring:",
+    "sweeps": ":material/grid_view:",
     "report": ":material/analytics:",
     "predict": ":material/chat:",
     "cache": ":material/database:",
