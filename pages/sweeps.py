@@ -14,7 +14,7 @@ open_page("sweeps")
 groups = guard(lambda: get_store().list_groups(LISTED))
 if not groups and not get_draft():
     show_empty("sweeps", "data")
-show_new(expanded=not groups)
+show_new(len(groups))
 if groups:
     sweep = read_chosen(choose_sweep(groups))
     rows = build_rows(sweep)

@@ -30,9 +30,10 @@ _CHECKED = "sweep_checked"
 _FIRST = ["chain.depth"]
 
 
-def show_new(*, expanded: bool) -> None:
-    """The form, folded away where there are sweeps to look at."""
-    with st.expander(t("sweeps.new"), icon=":material/add:", expanded=expanded, key="sweep_new"):
+def show_new(sweeps: int) -> None:
+    """The form, folded away where there are sweeps to look at, and once another one has begun."""
+    label, icon = t("sweeps.new"), ":material/add:"
+    with st.expander(label, icon=icon, expanded=not sweeps, key=f"sweep_new_{sweeps}"):
         draft = get_draft()
         if not draft:
             st.markdown(t("sweeps.no_draft"))

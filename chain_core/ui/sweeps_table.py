@@ -115,9 +115,9 @@ def _show_actions(
 ) -> None:
     run = state.runs.get(best.numbers[0]) if best else None
     if best is not None and run is not None:
-        text = t("sweeps.best", settings=describe_settings(best.params, keys), score=format_figure(best.score))
-        if len(best.numbers) > 1:
-            text += " " + t("sweeps.best_of", count=len(best.numbers))
+        key = "sweeps.best_median" if len(best.numbers) > 1 else "sweeps.best"
+        settings = describe_settings(best.params, keys) or t("sweeps.as_draft")
+        text = t(key, settings=settings, score=format_figure(best.score), count=len(best.numbers))
         st.markdown(f"★ {escape_markdown(text)}")
     with st.container(horizontal=True, key="sweep_actions"):
         label, help_ = t("sweeps.use_best"), t("sweeps.use_help")

@@ -170,8 +170,8 @@ def test_medians_over_seeds(store: Store, draft: dict) -> None:
     assert list(medians["Runs"]) == [3, 3]
     assert (medians["Median score"] < medians["Highest"]).all()
     assert page.dataframe[0].value["#"].tolist() == ["1", "2", "3", "★ 4", "★ 5", "★ 6"]
-    assert "Depth 2, score" in read_texts(page).replace("\\", "")
-    assert "median of 3 seeds" in read_texts(page)
+    assert "Depth 2, median score" in read_texts(page).replace("\\", "")
+    assert "over 3 seeds" in read_texts(page)
 
 
 def test_the_best_runs_settings_become_the_draft(store: Store, draft: dict, home: Path) -> None:
