@@ -64,6 +64,7 @@ class Recorder:
         self._next: int | None = None
         self._control, self._lost, self._beaten = "", False, time.monotonic()
         self._lock, self._wake, self._closed = threading.Lock(), threading.Event(), threading.Event()
+        self._stepped = False
         self.reason: str | None = None
         """Of the run's end, once it has said so."""
         self._thread = threading.Thread(target=self._work, name="recorder", daemon=True)
@@ -77,7 +78,8 @@ class Recorder:
             self._waiting.append(event)
         if event["kind"] == "done":
             self.reason = event.get("reason")
-        if event["kind"] in _AT_ONCE:
+        if event["kind"] in _AT_ONCE or (event["kind"] == "step" and not self._stepped):
+            self._stepped = self._stepped or event["kind"] == "step"  # the first one is waited for
             self._wake.set()
 
     def read_control(self) -> str:
@@ -108,8 +110,9 @@ class Recorder:
                     self._beaten = time.monotonic()
                     self._store.beat(self._run_id, self._claim)
                 pause = EVERY_SECONDS
-            except ChainError as error:
-                if error.code in LOST:
+            except Exception as error:
+                # Whatever it is, it is not the training's fault; what cannot be told in the end is said by `close`.
+                if isinstance(error, ChainError) and error.code in LOST:
                     self._lost = True
                     return
                 log.warning("the store does not answer: %s", error)

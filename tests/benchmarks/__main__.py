@@ -9,6 +9,7 @@ ablate           each part of a chain changed by itself, with a verdict
 tune             the peers' settings, compared on validation
 rate             a chain epoch: its matrix products counted, timed bare, and its real time
 gpu              tokens a second and share of the measured matrix-product peak with a larger backbone shape
+warm             seconds from a click to the first training step: a server and a worker that is warm or not
 time-to-quality  seconds to the slot F1 that LoRA ends with, from the race's results
 report           DIR/index.html anew from the results
 

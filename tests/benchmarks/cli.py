@@ -63,6 +63,11 @@ def build_parser() -> argparse.ArgumentParser:
     gpu.add_argument("--device", default="auto")
     gpu.set_defaults(action=run_gpu)
 
+    warm = commands.add_parser("warm", help="seconds from a click to the first training step")
+    warm.add_argument("--rows", type=int, default=300)
+    warm.add_argument("--runs", type=int, default=8)
+    warm.set_defaults(action=run_warm)
+
     reach = commands.add_parser("time-to-quality", help="seconds to what LoRA ends with, from the race's results")
     reach.add_argument("--out", type=Path, required=True, metavar="DIR")
     reach.set_defaults(action=run_reach)
@@ -141,6 +146,14 @@ def run_gpu(options: argparse.Namespace) -> int:
     if options.out:
         write_json(options.out / "gpu" / f"{options.shape}-{speeds['device'].replace(' ', '-')}.json", speeds)
     return 0
+
+
+def run_warm(options: argparse.Namespace) -> int:
+    from tests.benchmarks.warm import GOAL, format_starts, measure_starts
+
+    starts = measure_starts(options.rows, options.runs)
+    print(format_starts(starts))
+    return 0 if max(starts["warm"]) <= GOAL else 1
 
 
 def run_reach(options: argparse.Namespace) -> int:
