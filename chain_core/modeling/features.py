@@ -33,6 +33,8 @@ from chain_core.storage.leases import read_leased
 VERSION = 2
 """Of what is kept of a pass: a change computes again. 2: a causal backbone's vector is its last position."""
 TOKENS_PER_BATCH = 4096
+SPARE_ROWS = 100_000
+"""Up to so many vectors of all layers together are kept though only some layers are asked for: 80 MB of width 384."""
 LARGEST_HALF = 60_000.0
 """States are kept as float16; beyond this they are kept as float32."""
 
@@ -65,11 +67,19 @@ def compute_features(
                 _write(load_lower(), encoded, missing, folder, device, dtype, pooled, progress, stored)
                 return
 
+    def add_spare(missing: Mapping[int, str]) -> Mapping[int, str]:
+        """With the layers that the same pass goes through, where they are small: the next depth or taps find them."""
+        lower = {layer: f"{kind}-{layer}.npy" for layer in range(max(missing) + 1)}
+        rows = encoded.rows if pooled else len(encoded.input_ids)
+        if rows * len(lower) > SPARE_ROWS:
+            return missing
+        return {**missing, **{layer: name for layer, name in lower.items() if not (folder / name).is_file()}}
+
     def read() -> dict[int, np.ndarray]:
         touch_entry(folder, {**meta, "rows": encoded.rows, "tokens": len(encoded.input_ids)})
         missing = {layer: name for layer, name in names.items() if not (folder / name).is_file()}
         if missing:
-            fill(missing)
+            fill(add_spare(missing))
         return {layer: _open(folder / name) for layer, name in names.items()}
 
     return read_leased(folder, read, lambda arrays: arrays.values())

@@ -16,29 +16,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from tests.tiny import write_rows
+from tests.tiny import WORDS, write_rows
 
-WORDS = [
-    "turn",
-    "on",
-    "the",
-    "light",
-    "in",
-    "kitchen",
-    "play",
-    "stop",
-    "music",
-    "warm",
-    "red",
-    "green",
-    "day",
-    "hall",
-    "off",
-    "please",
-    "now",
-    "later",
-    "again",
-]
 VARIANTS: tuple[dict[str, Any], ...] = (
     {"train": {"seed": 1}},
     {"chain": {"depth": 2}},

@@ -67,7 +67,16 @@ def test_pooled_is_the_mean_of_the_row(facts, encoded, tmp_path):
         np.testing.assert_allclose(pooled[row], mean, atol=4e-3)
 
 
-def test_known_layers_are_not_computed_again(facts, encoded, tmp_path):
+def test_small_layers_on_the_way_are_kept_for_the_next_depth(facts, encoded, tmp_path):
+    alone = run(facts, encoded, tmp_path / "alone", (1,))
+    assert not (tmp_path / "alone" / "layer-2.npy").exists()
+    run(facts, encoded, tmp_path / "all", (4,))
+    spare = run(facts, encoded, tmp_path / "all", (1, 3), load=refuse)
+    np.testing.assert_array_equal(spare[1], alone[1])
+
+
+def test_known_layers_are_not_computed_again(facts, encoded, tmp_path, monkeypatch):
+    monkeypatch.setattr(features, "SPARE_ROWS", 0)
     run(facts, encoded, tmp_path, (2, 4))
     assert list(run(facts, encoded, tmp_path, (4,), load=refuse)) == [4]
     with pytest.raises(AssertionError):
