@@ -164,8 +164,18 @@ def test_a_link_that_leaves_its_kind_open(links: Any, kinds: list[str]) -> None:
     heads = {**HEADS, "slots": {"kind": "tagging", "column": "slots"}}
     config = resolve_config({**DATA, "heads": heads, "chain": {"depth": 3, "links": links}})
     assert [config.get_link(position).kind for position in (1, 2, 3)] == kinds
-    over_vectors = resolve_config({**DATA, "heads": HEADS, "chain": {"depth": 2}})
-    assert [over_vectors.get_link(position).kind for position in (1, 2)] == ["bottleneck"] * 2
+
+
+def test_open_kinds_go_by_what_heads_read() -> None:
+    def list_kinds(heads: dict[str, Any], columns: dict[str, str]) -> list[str]:
+        config = resolve_config({**DATA, "input": columns, "heads": heads, "chain": {"depth": 2}})
+        return [config.get_link(position).kind for position in (1, 2)]
+
+    tags = {"slots": {"kind": "tagging", "column": "slots"}}
+    answers = {"answer": {"kind": "span", "column": "answer"}}
+    assert list_kinds(HEADS, {"text": "text"}) == ["bottleneck", "bottleneck"]
+    assert list_kinds(HEADS | tags, {"tokens": "tokens"}) == ["conv", "attention"]
+    assert list_kinds(answers, {"text": "question", "pair": "context"}) == ["attention", "attention"]
 
 
 @pytest.mark.parametrize("preset", PRESETS)

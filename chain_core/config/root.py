@@ -66,12 +66,16 @@ class Config(Section):
         return link.model_copy(update=update)
 
     def _choose_kind(self, position: int) -> str:
-        """The kind of a link that leaves it open, by what heads read and by what ties and inits allow."""
-        if not any(head.kind in POSITION_KINDS for head in (self.heads or {}).values()):
+        """The kind of a link that leaves it open, by what heads read and by what ties and inits allow.
+
+        A tag hangs on the words around it, which convolutions learn soonest; an answer may stand far from its question.
+        """
+        reading = {head.kind for head in (self.heads or {}).values()}.intersection(POSITION_KINDS)
+        if not reading:
             return "bottleneck"
         links = self.chain.links if isinstance(self.chain.links, tuple) else (self.chain.links,)
         alike = any(link.tie is not None or link.init == "backbone" for link in links)
-        return "attention" if alike or position == self.chain.depth else "conv"
+        return "attention" if alike or reading != {"tagging"} or position == self.chain.depth else "conv"
 
     def get_share(self, position: int) -> float:
         """A link's share of the course of densities, in (0, 1]."""

@@ -80,8 +80,8 @@ class LinkConfig(Section):
     """One link: z_k = x_k + f_k(x_k), where x_k joins the last state and the link's tap."""
 
     kind: Literal["auto", "linear", "bottleneck", "attention", "conv", "backbone"] = "auto"
-    """auto: where a head works on positions, conv with attention as the last link (attention throughout where links are
-    tied or begin from the backbone); else bottleneck, which works on pooled vectors, in moments."""
+    """auto: where heads tag, conv with attention as the last link; where other heads work on positions, or links are
+    tied or begin from the backbone, attention; else bottleneck, which works on pooled vectors, in moments."""
     density: Share = 1.0
     """Inner width, or of linear and backbone links the parameters, as a fraction of the full link's."""
     dropout: Float = Field(default=0.1, ge=0, lt=1)
