@@ -193,6 +193,8 @@ class TrainConfig(Section):
     """How often all that the run needs to go on is written to disk; null: not by time."""
     checkpoint_steps: Int | None = Field(default=None, ge=1)
     """The same by steps; null: not by steps."""
+    trackers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ()
+    """Programs that get the curves as well."""
     seed: Int = Field(default=0, ge=0, lt=2**32)
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$")
     precision: Literal["auto", "fp32", "bf16"] = "auto"

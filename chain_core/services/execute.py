@@ -35,6 +35,7 @@ from chain_core.services.journal import Journal
 from chain_core.services.machine import release_memory
 from chain_core.services.prepare import prepare_run
 from chain_core.services.replay import find_bundle
+from chain_core.services.trackers import follow
 from chain_core.storage.disk import is_full
 from chain_core.storage.entries import make_room
 from chain_core.storage.locks import hold_folder
@@ -132,13 +133,15 @@ def _execute(config: Config, out: Path, folder: Path, journal: Journal, read_con
 
     journal.fit(compute_run_key(config, feed, feeds, material.facts, start))
     tell({"kind": "phase", "phase": "training"})
-    outcome = _drive(
-        train(
-            model, feed, material.tasks, config, device, dtype, read_control, feeds=feeds, start=start,
-            keeper=journal.build_keeper(config.train), checkpoint=journal.checkpoint,
-        ),
-        tell,
-    )  # fmt: skip
+    step = journal.checkpoint.step if journal.checkpoint is not None else 0
+    with follow(config, out, tell, step) as told:
+        outcome = _drive(
+            train(
+                model, feed, material.tasks, config, device, dtype, read_control, feeds=feeds, start=start,
+                keeper=journal.build_keeper(config.train), checkpoint=journal.checkpoint,
+            ),
+            told,
+        )  # fmt: skip
     seconds["training"] = outcome.seconds
     release_memory()
 

@@ -174,14 +174,20 @@ def pick(
     )  # fmt: skip
 
 
-def several(label: str, path: Path, options: Sequence[str], *, prefix: str, help: str | None = None) -> None:
-    """At least one of a few words, all in sight; the last one cannot be taken away."""
+def several(
+    label: str, path: Path, options: Sequence[str], *, prefix: str, help: str | None = None, least: int = 1
+) -> None:
+    """At least so many of a few words, all in sight; those cannot be taken away."""
     key = build_key(path)
     value = read(path)
     _show(key, [option for option in options if option in value] if isinstance(value, list) else list(options))
 
     def write(draft: dict[str, Any], chosen: list[str]) -> dict[str, Any]:
-        return set_value(draft, path, [option for option in options if option in chosen]) if chosen else draft
+        return (
+            set_value(draft, path, [option for option in options if option in chosen])
+            if len(chosen) >= least
+            else draft
+        )
 
     st.pills(t(label), options, format_func=_name(prefix), key=key, selection_mode="multi", help=_help(help),
              **_writes(path, write))  # fmt: skip

@@ -136,6 +136,10 @@ def _show_several(field: Field, path: Path, limits: Limits, context: Context) ->
     chain_fields.several(field.label, path, limits.options, prefix=field.label, help=f"{field.label}_help")
 
 
+def _show_any(field: Field, path: Path, limits: Limits, context: Context) -> None:
+    chain_fields.several(field.label, path, limits.options, prefix=field.label, help=f"{field.label}_help", least=0)
+
+
 def _show_line(field: Field, path: Path, limits: Limits, context: Context) -> None:
     help = f"{field.label}_help"
     off = field.off if limits.nullable else None
@@ -178,6 +182,7 @@ WIDGETS: dict[str, Draw] = {
     "slide": _show_slide,
     "choice": _show_choice,
     "several": _show_several,
+    "any": _show_any,
     "line": _show_line,
     "switch": partial(_show_switch, True, False),
     "freeze": partial(_show_switch, "freeze", "train"),
