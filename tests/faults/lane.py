@@ -32,7 +32,7 @@ RUNS, KILLS = 5, 20
 STUCK_SECONDS = 240.0
 LOOK_SECONDS = 0.1
 FATES = ("", "anywhere", "anywhere", "checkpoint", "checkpoint", "checkpoint", "cache", "cache")
-BLOWS = ("worker", "server", "server", "both", "goodbye")
+BLOWS = ("worker", "worker", "worker", "server", "both", "goodbye")
 
 
 class Lane:
@@ -58,7 +58,7 @@ class Lane:
     def _play_round(self, number: int, kills: int) -> None:
         self._home = self._folder / f"round-{number}"
         url = self._make_old_store()
-        for _ in range(self._random.randint(0, min(2, kills - 1))):
+        for _ in range(self._random.randint(1, 3)):
             self._die_upgrading()
         self._start_server()
         store = Store(url)
@@ -175,7 +175,7 @@ class Lane:
             self.problems.append(f"a server did not end: {self._home}")
 
     def _die_upgrading(self) -> None:
-        self._start_server(CHAIN_FAULT_STATEMENT=str(self._random.randint(1, 25)))
+        self._start_server(CHAIN_FAULT_STATEMENT=str(self._random.randint(1, 20)))
         assert self._server
         end = time.monotonic() + 60
         while self._server.poll() is None and time.monotonic() < end:
