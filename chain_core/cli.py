@@ -14,8 +14,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from chain_core.cli_parts import Progress, read_config, slug
+from chain_core.cli_sweep import add_sweep
 from chain_core.errors import ChainError, ConfigError, DataError, RunError
-from chain_core.messages import render
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,6 +47,8 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--resume", action="store_true", help="go on with the run that DIR holds, if it left off")
     train.set_defaults(action=run_train)
 
+    add_sweep(commands)
+
     evaluate = commands.add_parser("evaluate", help="score a trained chain on labelled rows")
     evaluate.add_argument("run", type=Path, metavar="RUN_DIR")
     evaluate.add_argument("data", type=Path, metavar="DATA")
@@ -66,20 +69,15 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def run_train(options: argparse.Namespace) -> int:
-    from chain_core.config import apply_overrides, load_yaml, resolve_config
+    from chain_core.config import resolve_config
 
-    try:
-        text = options.config.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8 text"
-        raise ConfigError("config_unreadable", file=str(options.config), reason=reason) from None
-    config = resolve_config(apply_overrides(load_yaml(text), options.overrides))
+    config = resolve_config(read_config(options.config, options.overrides))
     from chain_core.services.checkpoint_names import find_step
     from chain_core.services.execute import execute_run
     from chain_core.services.interrupts import PauseOnInterrupt
     from chain_core.training.control import Paused
 
-    out = options.out or Path("runs") / _slug(config.name)
+    out = options.out or Path("runs") / slug(config.name)
     _check_folder(out, resume=options.resume)
     progress = Progress(sys.stderr)
     try:
@@ -177,88 +175,3 @@ def _read_lines(stream: Any, predictor: Any) -> list[dict[str, Any]]:
     if not rows:
         raise DataError("no_rows")
     return rows
-
-
-def _slug(name: str) -> str:
-    kept = "".join(character if character.isalnum() or character in "-_." else "-" for character in name)
-    return kept.strip(".-") or "run"
-
-
-class Progress:
-    """Events as a bar on a terminal, as plain lines elsewhere."""
-
-    def __init__(self, stream: Any) -> None:
-        self.stream = stream
-        self.bar: Any = None
-        self.terminal = stream.isatty()
-        self.stage = ""
-        """The name of the stage that goes on, where a run lists stages."""
-
-    def __call__(self, event: dict[str, Any]) -> None:
-        show = {
-            "phase": self._show_phase,
-            "resumed": self._show_resumed,
-            "progress": self._show_progress,
-            "stage": self._show_stage,
-            "step": self._show_step,
-            "epoch": self._show_epoch,
-            "note": lambda event: self._say(render(f"notes.{event['code']}", "en", **event["params"])),
-        }.get(event["kind"])
-        if show:
-            show(event)
-
-    def close(self) -> None:
-        if self.bar is not None:
-            self.bar.close()
-            self.bar = None
-
-    def say(self, key: str, **params: object) -> None:
-        """A sentence of the catalogue."""
-        self._say(render(key, "en", **params))
-
-    def _say(self, text: str) -> None:
-        if self.terminal:
-            from tqdm import tqdm
-
-            tqdm.write(text, file=self.stream)
-        else:
-            print(text, file=self.stream, flush=True)
-
-    def _show_phase(self, event: dict[str, Any]) -> None:
-        self.close()
-        self._say(render(f"phases.{event['phase']}", "en"))
-
-    def _show_resumed(self, event: dict[str, Any]) -> None:
-        if event["step"]:
-            self.say("phases.resumed", step=event["step"])
-
-    def _advance(self, done: int, total: int, unit: str) -> None:
-        if not self.terminal:
-            return
-        from tqdm import tqdm
-
-        if self.bar is None:
-            self.bar = tqdm(total=total, unit=f" {unit}", file=self.stream, leave=False)
-        self.bar.update(done - self.bar.n)
-
-    def _show_progress(self, event: dict[str, Any]) -> None:
-        self._advance(event["done"], event["total"], "rows")
-
-    def _show_stage(self, event: dict[str, Any]) -> None:
-        self.stage = f"{event['name']}: "
-        keys = ("name", "objective", "epochs", "depth")
-        self._say(render("phases.stage", "en", number=event["stage"], **{key: event[key] for key in keys}))
-
-    def _show_step(self, event: dict[str, Any]) -> None:
-        self._advance(event["step"], event["steps"], "steps")
-
-    def _show_epoch(self, event: dict[str, Any]) -> None:
-        parts = []
-        for key, scores in event["validation"].items():
-            first = next(((name, value) for name, value in scores.items() if name != "loss"), None)
-            if first:
-                parts.append(f"{key} {first[0]} {first[1]:.4f}")
-        mark = " *" if event["best"] else ""
-        self._say(
-            f"{self.stage}epoch {event['epoch']}/{event['epochs']}  {'  '.join(parts)}  {event['seconds']:.1f} s{mark}"
-        )

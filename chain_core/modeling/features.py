@@ -50,10 +50,12 @@ def compute_features(
     pooled: bool,
     meta: Mapping[str, Any],
     progress: Callable[[int, int], None],
+    others: Sequence[int] = (),
 ) -> dict[int, np.ndarray]:
     """Layer -> memory-mapped states, (S, H), or vectors, (N, H), of all rows; only what is missing is computed.
 
-    `load_lower` is called only then. `meta` is kept for people to read. `progress(rows done, rows)` may raise to stop.
+    `load_lower` is called only then. `others`: layers that somebody else will ask for, kept where a pass is made
+    anyway. `meta` is kept for people to read. `progress(rows done, rows)` may raise to stop.
     The folder stays leased until the arrays are gone.
     """
     kind = "pooled" if pooled else "layer"
@@ -67,7 +69,7 @@ def compute_features(
                 _write(load_lower(), encoded, missing, folder, device, dtype, pooled, progress, stored)
                 return
 
-    def add_spare(missing: Mapping[int, str]) -> Mapping[int, str]:
+    def add_spare(missing: dict[int, str]) -> dict[int, str]:
         """With the layers that the same pass goes through, where they are small: the next depth or taps find them."""
         lower = {layer: f"{kind}-{layer}.npy" for layer in range(max(missing) + 1)}
         rows = encoded.rows if pooled else len(encoded.input_ids)
@@ -79,7 +81,8 @@ def compute_features(
         touch_entry(folder, {**meta, "rows": encoded.rows, "tokens": len(encoded.input_ids)})
         missing = {layer: name for layer, name in names.items() if not (folder / name).is_file()}
         if missing:
-            fill(add_spare(missing))
+            wanted = {layer: f"{kind}-{layer}.npy" for layer in others}
+            fill(add_spare(missing | {layer: name for layer, name in wanted.items() if not (folder / name).is_file()}))
         return {layer: _open(folder / name) for layer, name in names.items()}
 
     return read_leased(folder, read, lambda arrays: arrays.values())

@@ -60,17 +60,19 @@ def execute_run(
     read_control: ReadControl = ask_nothing,
     resume: bool = False,
     notes: Sequence[Mapping[str, Any]] = (),
+    layers: Sequence[int] = (),
 ) -> dict[str, Any]:
     """Run a config and return its report. `folder` is what relative paths are relative to.
 
     Events go to `emit` and to `events.jsonl`. `resume`: go on from the newest checkpoint in the folder, if there is one
     that fits; the first event, `resumed`, says after how many of the earlier events the new ones stand. `notes`: told
-    first of all, of earlier attempts.
+    first of all, of earlier attempts. `layers`: backbone layers that other runs on the same rows will read; they are
+    cached in the same pass.
     Raises ChainError for what the user can mend, Paused and Cancelled where `read_control` asks for it.
     """
     try:
         with hold_folder(out, PATIENCE, lambda: heed(read_control())):
-            return _perform(config, out, folder, emit, read_control, notes, resume=resume)
+            return _perform(config, out, folder, emit, read_control, notes, layers, resume=resume)
     except Interruption as caught:
         interruption = type(caught)
     except OSError as error:
@@ -95,13 +97,14 @@ def _perform(
     emit: Emit,
     read_control: ReadControl,
     notes: Sequence[Mapping[str, Any]],
+    layers: Sequence[int],
     *,
     resume: bool,
 ) -> dict[str, Any]:
     """The run and its journal, in a folder that nobody else writes to."""
     with closing(Journal(out, emit, notes, resume=resume)) as journal:
         try:
-            report = _execute(config, out, folder, journal, read_control)
+            report = _execute(config, out, folder, journal, read_control, layers)
         except Stopped:
             report = {}
             journal.tell({"kind": "done", "reason": "stopped", "report": report})
@@ -110,12 +113,14 @@ def _perform(
         return report
 
 
-def _execute(config: Config, out: Path, folder: Path, journal: Journal, read_control: ReadControl) -> dict[str, Any]:
+def _execute(
+    config: Config, out: Path, folder: Path, journal: Journal, read_control: ReadControl, layers: Sequence[int]
+) -> dict[str, Any]:
     tell = journal.tell
     tell({"kind": "phase", "phase": "reading"})
     # A run that goes on has something to report on: a stop waits until its training is there again.
     early = read_control if journal.checkpoint is None else partial(_read_but_stop, read_control)
-    material = prepare_run(config, folder, check=lambda: heed_early(early()))
+    material = prepare_run(config, folder, lambda: heed_early(early()), layers)
     release_memory()
     config = material.config
     for note in material.notes:

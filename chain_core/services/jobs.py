@@ -7,6 +7,7 @@ Commands and answers are JSON mappings:
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import traceback
@@ -17,7 +18,7 @@ from typing import Any
 from chain_core.errors import ChainError, RunError
 from chain_core.paths import get_home
 from chain_core.services.recorder import LOST, Recorder, insist
-from chain_core.services.store import Store
+from chain_core.services.store import Run, Store
 from chain_core.storage.disk import is_full
 from chain_core.storage.owners import get_identity
 from chain_core.training.control import Cancelled, Interruption
@@ -62,6 +63,7 @@ def perform_run(
             read_control=recorder.read_control,
             resume=run.attempt > 1,
             notes=[{"code": death["code"], "params": death["params"]} for death in run.deaths],
+            **_find_layers(store, run),
         )
         state = "stopped" if recorder.reason == "stopped" else "finished"
     except Interruption as caught:
@@ -76,6 +78,15 @@ def perform_run(
             raise
         return "lost"
     return state
+
+
+def _find_layers(store: Store, run: Run) -> dict[str, Any]:
+    """Of a sweep's run: the backbone layers that some run of the sweep reads, so that one pass serves all."""
+    layers: list[int] = []
+    if run.group_id is not None:
+        with contextlib.suppress(ChainError):  # it saves time and nothing else
+            layers = store.get_group(run.group_id).spec["sweep"]["layers"]
+    return {"layers": layers} if layers else {}
 
 
 def describe_error(error: BaseException) -> dict[str, Any]:

@@ -31,10 +31,12 @@ from chain_core.services.sets import read_sets
 from chain_core.training.assemble import Material
 
 
-def prepare_run(config: Config, folder: Path, check: Callable[[], None] = lambda: None) -> Material:
+def prepare_run(
+    config: Config, folder: Path, check: Callable[[], None] = lambda: None, layers: Sequence[int] = ()
+) -> Material:
     """Rows, tasks and splits of a config, what it left open inferred. Raises ChainError for all that cannot run.
 
-    `check` is called now and then while rows are read or translated; it may raise.
+    `check` is called now and then while rows are read or translated; it may raise. `layers`: see Material.
     """
     config, tables, notes = open_tables(config, folder, check)
     facts = read_facts(config.backbone.name)
@@ -56,7 +58,7 @@ def prepare_run(config: Config, folder: Path, check: Callable[[], None] = lambda
         tasks = tuple(widen_task(task, replayed) for task in tasks)
         sets = [replace(part, tasks=_pick(part.tasks, tasks)) for part in (*sets, *replayed)]
         spent.append(build_note("rows_replayed", rows=sum(len(part.texts) for part in replayed)))
-    return Material(config, tuple(sets), tasks, facts, (*notes, *spent), unlabelled)
+    return Material(config, tuple(sets), tasks, facts, (*notes, *spent), unlabelled, tuple(layers))
 
 
 def _pick(own: Sequence[Task], widened: Sequence[Task]) -> tuple[Task, ...]:

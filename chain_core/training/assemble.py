@@ -46,6 +46,8 @@ class Material:
     notes: tuple[dict[str, Any], ...]
     unlabelled: Mapping[int, Texts] = field(default_factory=dict)
     """Number of each stage that brings rows of its own -> its texts."""
+    layers: tuple[int, ...] = ()
+    """Backbone layers that other runs of these rows will read."""
 
     @property
     def texts(self) -> tuple[Texts, ...]:
@@ -160,6 +162,7 @@ def _read_hidden(material, model, encoded, device, dtype, pooled, tell, progress
         pooled=pooled,
         meta={"backbone": facts.name, "data": source, "precision": str(dtype).removeprefix("torch.")},
         progress=progress,
+        others=[layer for layer in material.layers if layer <= model.base],
     )
     needed, limit = sum(states.nbytes for states in hidden.values()), load_limit()
     if needed > limit:
