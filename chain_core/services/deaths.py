@@ -35,9 +35,9 @@ def name_status(status: int | None) -> str:
         return str(status)
 
 
-def add_death(deaths: Sequence[Death], error: Mapping[str, Any], step: int | None) -> list[Death]:
-    """The deaths with one more. Its sentence says from which step the run goes on, and which attempt that is."""
-    params = {**(error.get("params") or {}), "step": step or 0, "attempt": len(deaths) + 2}
+def add_death(deaths: Sequence[Death], error: Mapping[str, Any], step: int | None, attempt: int) -> list[Death]:
+    """The deaths with one more. Its sentence says from which step the run goes on, as which `attempt`."""
+    params = {**(error.get("params") or {}), "step": step or 0, "attempt": attempt}
     return [*deaths, {"code": error["code"], "params": params, "step": step}]
 
 

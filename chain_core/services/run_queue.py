@@ -136,7 +136,7 @@ class RunQueue(Database):
             row = lock_run(connection, run_id)
             if row.claim != claim or row.state not in BUSY:
                 return None
-            deaths = add_death(row.deaths, error, step)
+            deaths = add_death(row.deaths, error, step, row.attempt + 1)
             connection.execute(update(RUNS).where(RUNS.c.id == run_id).values(deaths=deaths))
             last = explain_last(deaths, error)
             state, control = apply_release(row.control) if last is None else apply_end("failed", row.control)

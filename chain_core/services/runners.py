@@ -97,7 +97,7 @@ class ProcessRunner:
         self._log = get_folder("logs") / name_log(role, device)
         self._log_start = 0
         self._request = 0
-        self._starting = threading.Lock()
+        self._starting, self._sending = threading.Lock(), threading.Lock()
         self._closed = False
 
     @property
@@ -194,8 +194,9 @@ class ProcessRunner:
         if self._process is None or self._process.stdin is None:
             raise _NotTakenError
         try:
-            self._process.stdin.write(json.dumps(message, ensure_ascii=False) + "\n")
-            self._process.stdin.flush()
+            with self._sending:
+                self._process.stdin.write(json.dumps(message, ensure_ascii=False) + "\n")
+                self._process.stdin.flush()
         except (OSError, ValueError):  # ended, or closed
             raise _NotTakenError from None
 

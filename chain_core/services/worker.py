@@ -2,8 +2,8 @@
 
 Holds torch and the default backbone warm, reads one JSON command a line from stdin (see `jobs`), answers one
 JSON line on stdout with the command's "request" number, after one that says that it took the command up.
-Whatever libraries print goes to stderr. {"do": "leave"} has it put down the run that it holds. When its stdin closes,
-the server that started it is gone: it finishes the run that it holds, if any, and ends.
+Whatever libraries print goes to stderr. {"do": "leave"}, and SIGTERM, have it put down the run that it holds. When
+its stdin closes, the server that started it is gone: it finishes the run that it holds, if any, and ends.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import json
 import logging
 import os
 import queue
+import signal
 import sys
 import tempfile
 import threading
@@ -51,6 +52,7 @@ def main() -> None:
     store = open_store(arguments.store)
     jobs = Jobs(store, inbox.is_vain)
     inbox.leave = jobs.leave
+    signal.signal(signal.SIGTERM, inbox.heed_signal)
     if not os.environ.get("CHAIN_EXECUTOR"):
         warm_up(store, arguments.role, is_wanted=lambda: not inbox.commands.empty())
     send(answers, {"ready": True, "pid": os.getpid()})
@@ -96,7 +98,15 @@ class Inbox:
             else:
                 self.commands.put(command)
         log.info("the server is gone")
-        self._gone = time.monotonic()
+        self._end()
+
+    def heed_signal(self, *_: object) -> None:
+        """SIGTERM: put the run down and end."""
+        self.leave()
+        self._end()
+
+    def _end(self) -> None:
+        self._gone = self._gone or time.monotonic()
         if not self.busy:
             os._exit(0)
 

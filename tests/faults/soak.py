@@ -40,7 +40,10 @@ def run_soak(folder: Path, runs: int, clients: int) -> int:
     """Prints figures; 0 where every run finished and the memory stayed."""
     material, home = prepare_material(folder / "material"), folder / "home"
     home.mkdir(parents=True)
-    environment = {**os.environ, "CHAIN_HOME": str(home), "CHAIN_DEVICES": "cpu"}
+    environment = {
+        **os.environ, "CHAIN_HOME": str(home), "CHAIN_DEVICES": "cpu",
+        "CHAIN_EXECUTOR": "tests.faults.deadly:execute_run",  # the real one: nobody's fate is to die
+    }  # fmt: skip
     server = subprocess.Popen(
         [sys.executable, "-m", "tests.services.server"], cwd=PROJECT, env=environment, stdin=subprocess.PIPE
     )

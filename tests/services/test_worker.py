@@ -91,10 +91,14 @@ def test_an_idle_worker_ends_with_its_server(store: Store) -> None:
     assert worker.wait(60) == 0
 
 
-def test_a_worker_that_is_to_leave_puts_its_run_back(store: Store) -> None:
+@pytest.mark.parametrize("how", ["word", "signal"])
+def test_a_worker_that_is_to_leave_puts_its_run_back(store: Store, how: str) -> None:
     worker, run_id = begin(store, "slow", epochs=10_000)
-    worker.stdin.write(json.dumps({"do": "leave"}) + "\n")  # type: ignore[union-attr]
-    worker.stdin.close()  # type: ignore[union-attr]
+    if how == "word":
+        worker.stdin.write(json.dumps({"do": "leave"}) + "\n")  # type: ignore[union-attr]
+        worker.stdin.close()  # type: ignore[union-attr]
+    else:
+        worker.terminate()
     assert worker.wait(60) == 0
     run = store.get_run(run_id)
     assert (run.state, run.worker, run.error, run.deaths) == ("queued", None, None, ())
