@@ -11,6 +11,7 @@ rate             a chain epoch: its matrix products counted, timed bare, and its
 gpu              tokens a second and share of the measured matrix-product peak with a larger backbone shape
 warm             seconds from a click to the first training step: a server and a worker that is warm or not
 time-to-quality  seconds to the slot F1 that LoRA ends with, from the race's results
+pages            how long each page takes to run again in a real browser, idle and while a run trains
 report           DIR/index.html anew from the results
 
 Each run of a contender with a seed has a process of its own and leaves one file in DIR/results. The same call skips

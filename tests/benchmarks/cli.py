@@ -72,6 +72,11 @@ def build_parser() -> argparse.ArgumentParser:
     reach.add_argument("--out", type=Path, required=True, metavar="DIR")
     reach.set_defaults(action=run_reach)
 
+    pages = commands.add_parser("pages", help="seconds that each page takes to run again, idle and while a run trains")
+    pages.add_argument("--out", type=Path, metavar="DIR")
+    pages.add_argument("--times", type=int, default=12, help="reruns of each page in each of the rounds")
+    pages.set_defaults(action=run_pages)
+
     report = commands.add_parser("report", help="write the page anew from the results")
     report.add_argument("--out", type=Path, required=True, metavar="DIR")
     report.set_defaults(action=run_report)
@@ -154,6 +159,16 @@ def run_warm(options: argparse.Namespace) -> int:
     starts = measure_starts(options.rows, options.runs)
     print(format_starts(starts))
     return 0 if max(starts["warm"]) <= GOAL else 1
+
+
+def run_pages(options: argparse.Namespace) -> int:
+    from tests.benchmarks.reruns import format_pages, measure_pages
+
+    measured = measure_pages(options.times)
+    print(format_pages(measured))
+    if options.out:
+        write_json(options.out / "pages.json", measured)
+    return 0
 
 
 def run_reach(options: argparse.Namespace) -> int:

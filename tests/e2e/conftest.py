@@ -6,29 +6,20 @@ log fails the test that saw it.
 
 from __future__ import annotations
 
-import os
 import re
-import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from chain_core.paths import PROJECT
 from tests.e2e.chromium import ADVICE, find_chromium
+from tests.e2e.server import Workbench, run_workbench
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
 
 MILLISECONDS = 60_000
-START_SECONDS = 90
 ARGUMENTS = [
     "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking",
     "--disable-component-update", "--no-first-run",
@@ -41,18 +32,6 @@ HARMLESS = re.compile(
     # A download button looks whether its file is there; a rerun in that moment gives it another one.
     r"|Download Button source error"
 )
-
-
-@dataclass
-class Workbench:
-    """A running server."""
-
-    url: str
-    home: Path
-    log: Path
-
-    def read_log(self) -> str:
-        return self.log.read_text(encoding="utf-8", errors="replace")
 
 
 @dataclass
@@ -110,39 +89,8 @@ class Screen:
 @pytest.fixture(scope="session")
 def workbench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workbench]:
     """One server for all browser tests, its workspace its own."""
-    folder = tmp_path_factory.mktemp("workbench")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    home, log = folder / "home", folder / "server.log"
-    environment = {**os.environ, "CHAIN_HOME": str(home), "HF_HUB_OFFLINE": "1"}
-    environment.pop("CHAIN_WORKER", None)
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
-    with log.open("wb") as output:
-        server = subprocess.Popen(
-            command, cwd=PROJECT, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
-        )
-    try:
-        found = Workbench(f"http://127.0.0.1:{port}", home, log)
-        _wait_until_up(server, found)
+    with run_workbench(tmp_path_factory.mktemp("workbench")) as found:
         yield found
-    finally:
-        os.killpg(server.pid, signal.SIGTERM)
-        try:
-            server.wait(20)
-        except subprocess.TimeoutExpired:
-            os.killpg(server.pid, signal.SIGKILL)
-
-
-def _wait_until_up(server: subprocess.Popen[bytes], workbench: Workbench) -> None:
-    end = time.monotonic() + START_SECONDS
-    while time.monotonic() < end and server.poll() is None:
-        try:
-            with urllib.request.urlopen(f"{workbench.url}/_stcore/health", timeout=2):
-                return
-        except OSError:
-            time.sleep(0.2)
-    pytest.fail(f"the workbench did not start:\n{workbench.read_log()}")
 
 
 @pytest.fixture(scope="session")
