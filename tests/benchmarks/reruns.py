@@ -139,6 +139,7 @@ def time_reruns(page: Any, address: str, name: str, times: int) -> list[float]:
 
     page.goto(address)
     page.locator("h1").wait_for()
+    page.get_by_role("radio", name="English").wait_for()
     page.wait_for_function("document.querySelector('[data-testid=stApp]')?.dataset.testScriptState !== 'running'")
     page.wait_for_timeout(1500)
     seconds = []

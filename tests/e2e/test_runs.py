@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 
@@ -80,22 +81,26 @@ def test_live_curves_move_without_being_built_anew(screen: Screen, store: Store,
         wait_for(lambda: store.get_run(long_run).state == "cancelled", 120)
 
 
+def click_row(screen: Screen, row: int, x: int, wanted: str) -> None:
+    """Click into the list until the address says `wanted`: its canvas may not be drawn yet."""
+    table = screen.page.locator("[data-testid=stDataFrame]").first
+    for _ in range(5):
+        screen.page.wait_for_timeout(1500)
+        table.click(position={"x": x, "y": 36 + 35 * row + 17})
+        with suppress(AssertionError):
+            wait_for(lambda: (screen.page.wait_for_timeout(100), wanted in screen.page.url)[1], 4)
+            return
+    assert wanted in screen.page.url
+
+
 def test_a_click_opens_a_run_and_a_tick_draws_it_along(screen: Screen, tiny_run: str, store: Store) -> None:
     other = store.add_run(store.get_run(tiny_run).load_config())
     store.request_cancel(other)
     screen.open(f"/runs?run={tiny_run}")
-    table = screen.page.locator("[data-testid=stDataFrame]").first
-    box = table.bounding_box()
-    assert box
-    screen.page.mouse.click(box["x"] + 200, box["y"] + 38 + 17)  # the newest run's name
-    screen.page.wait_for_url(f"**run={other}*")
-    screen.settle()
-    shown = [run.id for run in store.list_runs()]
-    screen.page.wait_for_timeout(1000)
-    row = shown.index(tiny_run)
-    if row < 8:
-        screen.page.mouse.click(box["x"] + 20, box["y"] + 38 + 35 * row + 17)
-        screen.page.wait_for_url(f"**with={tiny_run}*")
+    click_row(screen, 0, 200, f"run={other}")
+    row = [run.id for run in store.list_runs()].index(tiny_run)
+    click_row(screen, row, 18, f"with={tiny_run}")
+    screen.find("runs_series").wait_for()
 
 
 def test_a_deleted_run_is_brought_back(screen: Screen, store: Store, tiny_run: str) -> None:
@@ -108,5 +113,4 @@ def test_a_deleted_run_is_brought_back(screen: Screen, store: Store, tiny_run: s
     undo.wait_for()
     assert store.get_run(copy).deleted is not None
     undo.locator("button").first.click()
-    screen.page.wait_for_url(f"**run={copy}*")
-    wait_for(lambda: store.get_run(copy).deleted is None, 10)
+    wait_for(lambda: store.get_run(copy).deleted is None, 20)
