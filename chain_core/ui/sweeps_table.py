@@ -58,6 +58,7 @@ def _show_rows(state: SweepState, rows: Sequence[Row], keys: Mapping[str, Key], 
         key=f"sweep_rows_{state.group.id}_{get_language()}",
         hide_index=True,
         column_config=columns,
+        placeholder="–",
         height=min(38 + 35 * len(rows), HEIGHT),
         on_select="rerun",
         selection_mode="single-row",
@@ -168,4 +169,5 @@ def show_medians(state: SweepState, settings: Sequence[Setting]) -> None:
     columns = {t(f"sweeps.{name}"): figure for name in ("median", "lowest", "highest")}
     columns[t("sweeps.seconds")] = st.column_config.NumberColumn(format="%.1f")
     st.markdown(f"**{t('sweeps.over_seeds')}**")
-    st.dataframe(pd.DataFrame(frame), hide_index=True, column_config=columns, height=min(38 + 35 * len(settings), 320))
+    height = min(38 + 35 * len(settings), 320)
+    st.dataframe(pd.DataFrame(frame), hide_index=True, column_config=columns, height=height, placeholder="–")
