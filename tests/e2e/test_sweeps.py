@@ -27,7 +27,6 @@ def test_a_sweep_from_the_draft_to_the_next_draft(screen: Screen, workbench: Wor
     screen.page.wait_for_url(re.compile("sweep="))
     screen.wait_for_text(re.compile("[01] of 2 done"))
     screen.page.get_by_text("2 of 2 done").wait_for(timeout=TRAIN_MILLISECONDS)
-    assert screen.page.locator("[data-testid=stPlotlyChart]").first.is_visible()
     screen.page.locator("[data-testid=stPlotlyChart]").nth(2).wait_for()
     assert screen.page.get_by_text("Pareto front").count() >= 2
     screen.page.reload()
