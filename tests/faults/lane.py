@@ -57,7 +57,7 @@ class Lane:
 
     def _play_round(self, number: int, kills: int) -> None:
         self._home = self._folder / f"round-{number}"
-        url = self._make_old_store()
+        url = self._make_old_store(min(RUNS, max(2, kills // 3)))
         for _ in range(self._random.randint(1, 3)):
             self._die_upgrading()
         self._start_server()
@@ -185,7 +185,7 @@ class Lane:
         else:
             self._end_server()
 
-    def _make_old_store(self) -> str:
+    def _make_old_store(self, runs: int) -> str:
         """Runs that wait in a store as it was before it had migrations; its URL."""
         (self._home / "fates").mkdir(parents=True)
         url = f"sqlite:///{self._home / 'store.db'}"
@@ -193,7 +193,7 @@ class Lane:
         with engine.execution_options(write=True).begin() as connection:
             for statement in OLD_TABLES.format(serial="INTEGER").split(";")[:-1]:
                 connection.execute(text(statement))
-            for number in range(RUNS):
+            for number in range(runs):
                 kind = self._random.choice(sorted(KINDS))
                 values = {
                     "id": f"old-{number}", "name": kind, "folder": str(self._material), "created": float(number),

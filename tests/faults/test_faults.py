@@ -10,5 +10,5 @@ from tests.faults.campaign import run_campaign
 
 
 def test_a_few_kills(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    status = run_campaign(tmp_path, kills=6, seed=3, lanes=1)
+    status = run_campaign(tmp_path, kills=3, seed=3, lanes=1)
     assert status == 0, capsys.readouterr().out
