@@ -17,12 +17,12 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "balanced": {
         "backbone": {"tuning": "lora", "layers": 3},
-        "chain": {"depth": 3},
+        "chain": {"depth": 3, "links": {"dropout": 0.1}},
         "train": {"epochs": 10, "batch_size": 32, "learning_rate": 1e-3, "backbone_learning_rate": 1e-3},
     },
     "thorough": {
         "backbone": {"tuning": "lora"},
-        "chain": {"depth": 6},
+        "chain": {"depth": 6, "links": {"dropout": 0.1}},
         "train": {"epochs": 10, "batch_size": 32, "learning_rate": 1e-3, "backbone_learning_rate": 1e-3},
     },
 }

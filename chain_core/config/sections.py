@@ -84,7 +84,7 @@ class LinkConfig(Section):
     tied or begin from the backbone, attention; else bottleneck, which works on pooled vectors, in moments."""
     density: Share = 1.0
     """Inner width, or of linear and backbone links the parameters, as a fraction of the full link's."""
-    dropout: Float = Field(default=0.1, ge=0, lt=1)
+    dropout: Float = Field(default=0.0, ge=0, lt=1)
     kernel: Int = Field(default=5, ge=1, le=31)
     """Positions that a conv link looks at; odd."""
     init: Literal["identity", "random", "backbone"] = "identity"
@@ -99,7 +99,7 @@ class LinkConfig(Section):
 class ChainConfig(Section):
     """The links between the backbone and the heads."""
 
-    depth: Int = Field(default=3, ge=0, le=MAX_DEPTH)
+    depth: Int = Field(default=4, ge=0, le=MAX_DEPTH)
     width: Int = Field(default=256, ge=8, le=4096)
     taps: tuple[Annotated[Int, Field(ge=0)], ...] | None = None
     """The backbone layer each link reads (0: the embeddings); null: evenly spaced, ending at the last."""
@@ -159,8 +159,8 @@ class HeadConfig(Section):
 class TrainConfig(Section):
     """The loop."""
 
-    epochs: Int = Field(default=10, ge=1, le=10_000)
-    batch_size: Int = Field(default=64, ge=1, le=4096)
+    epochs: Int = Field(default=6, ge=1, le=10_000)
+    batch_size: Int = Field(default=16, ge=1, le=4096)
     learning_rate: Float = Field(default=1e-3, gt=0, le=10)
     """Of links and heads, at the end of the warm-up (AdamW)."""
     backbone_learning_rate: Float = Field(default=5e-4, gt=0, le=10)
