@@ -53,8 +53,8 @@ class Chain(nn.Module):
         dropout = config.get_link(1).dropout if config.chain.depth else 0.0
         self.lexical = LexicalTap(config.chain.width, dropout) if config.uses_lexical else None
         self.heads = build_seats(config, tasks, facts, embeddings)
-        self._seats: tuple[Seat, ...] = tuple(self.heads)  # type: ignore[arg-type]
-        self._head_of = {key: seat.head for seat in self._seats for key in seat.keys}
+        self.seats: tuple[Seat, ...] = tuple(self.heads)  # type: ignore[arg-type]
+        self._head_of = {key: seat.head for seat in self.seats for key in seat.keys}
         self.keys: list[tuple[str, int]] = list(self._head_of)
         self.answering_heads = frozenset(task.name for task in tasks if task.kind not in SELF_SUPERVISED)
         """The heads that predict a column."""
@@ -69,7 +69,7 @@ class Chain(nn.Module):
     def forward(self, hidden: Mapping[int, Tensor], batch: Batch) -> dict[tuple[str, int], Tensor]:
         """Logits of every active head at every depth, from layer -> (B, T, H)."""
         states = self.compute_states(hidden, batch)
-        seats = [seat for seat in self._seats if seat.keys[0][0] in self.active_heads]
+        seats = [seat for seat in self.seats if seat.keys[0][0] in self.active_heads]
         return {key: logit for seat in seats for key, logit in zip(seat.keys, seat(states, batch), strict=True)}
 
     def compute_states(self, hidden: Mapping[int, Tensor], batch: Batch) -> dict[int, Tensor]:
@@ -79,7 +79,7 @@ class Chain(nn.Module):
         new links pass it on unchanged.
         """
         states: dict[int, Tensor] = {}
-        if any(0 in seat.positions for seat in self._seats):
+        if any(0 in seat.positions for seat in self.seats):
             states[0] = to_working(hidden[self.num_layers])
         state: Tensor | None = None
         for index, (cell, tap) in enumerate(zip(self.cells, self.taps, strict=True)):

@@ -7,7 +7,6 @@ run's claim first, so that of several servers one does it.
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -22,38 +21,22 @@ from chain_core.services.station import Station
 from chain_core.services.store import Store
 from chain_core.storage.owners import get_identity, is_alive, is_foreign, is_of_this_boot
 
-EVERY_SECONDS = 1.0
 log = logging.getLogger(__name__)
 
 
 class Caretaker:
-    """`look()` once, or `start()` to do so for ever in a thread."""
+    """`look()` now and then."""
 
     def __init__(self, store: Store, stations: dict[str, Station], wake: Callable[[], None]) -> None:
         """`wake`: called when a run has come back into the queue."""
         self._store, self._stations, self._wake = store, stations, wake
         self._identity, self._beats = get_identity(), Heartbeats()
-        self._closed = threading.Event()
-
-    def start(self) -> None:
-        threading.Thread(target=self._work, name="caretaker", daemon=True).start()
-
-    def close(self) -> None:
-        self._closed.set()
 
     def look(self) -> None:
         """Decide on every busy run that no thread of this server holds. Raises ChainError where the store is away."""
         for run in self._store.list_runs(1000, BUSY):
             if not self._is_held(run):
                 self._decide(run)
-
-    def _work(self) -> None:
-        while not self._closed.wait(EVERY_SECONDS):
-            try:
-                self.look()
-            except Exception as error:
-                # Whatever it is: the next look may do better, and nobody else looks.
-                log.warning("runs cannot be looked after: %s", error)
 
     def _is_held(self, run: Run) -> bool:
         if run.owner != self._identity:

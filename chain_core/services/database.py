@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,6 +26,11 @@ VARIABLE = "CHAIN_STORE"
 """Names the store's URL to every process; on a command line all users of the machine could read its password."""
 BUSY_SECONDS = 30
 _QUEUE_LOCK = 0x7175657565  # "queue": PostgreSQL's number for the lock
+
+
+def make_id() -> str:
+    """A new run's or group's: when it was made, for people, and six random digits."""
+    return time.strftime("%Y%m%d-%H%M%S-") + secrets.token_hex(3)
 
 
 class Database:

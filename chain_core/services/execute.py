@@ -200,8 +200,9 @@ def _predict(
     material: Material, feed: Feed, model: ChainModel, split: str, device, dtype, read_control: ReadControl
 ) -> Predictions:
     rows = feed.splits[split]
-    check = lambda: heed(read_control())  # noqa: E731
-    answers = compute_answers(model, feed, rows, device, dtype, labelled=False, check=check)
+    answers = compute_answers(
+        model, feed, rows, device, dtype, labelled=False, check=lambda: heed(read_control())
+    )  # fmt: skip
     return build_answer_table(answers, material.texts, feed.gold, material.tasks, split, material.config.name)
 
 

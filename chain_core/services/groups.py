@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ from sqlalchemy import Connection, Row, insert, select, update
 from chain_core.config import Config
 from chain_core.errors import RunError
 from chain_core.services.curves import make_finite
-from chain_core.services.database import Database
+from chain_core.services.database import Database, make_id
 from chain_core.services.records import Group
 from chain_core.services.run_entries import insert_run
 from chain_core.services.tables import GROUPS, METRICS, RUNS
@@ -27,7 +26,7 @@ class Groups(Database):
 
     def add_group(self, name: str, kind: str, spec: Mapping[str, Any], state: str = "running") -> str:
         """The new group's id. `spec` is plain JSON."""
-        group_id = time.strftime("%Y%m%d-%H%M%S-") + secrets.token_hex(3)
+        group_id = make_id()
         values = {
             "id": group_id, "name": name[:200], "kind": kind, "spec": make_finite(spec), "state": state,
             "created": time.time(),

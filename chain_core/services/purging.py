@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import threading
 import time
 
-from chain_core.errors import ChainError
 from chain_core.services.store import Store
 
 KEPT_SECONDS = 600.0
 """How long a deleted run can be brought back."""
-EVERY_SECONDS = 15.0
 _MOST = 1000
 
 
@@ -23,25 +19,16 @@ class Purger:
         self._store = store
         self._seen: dict[str, float] = {}
         """Run -> when it was first found hidden."""
-        self._closed = threading.Event()
+        self._kept = 0.0
 
-    def start(self) -> None:
-        """Purge in a thread of its own."""
-        threading.Thread(target=self._work, name="purger", daemon=True).start()
-
-    def close(self) -> None:
-        self._closed.set()
+    def look(self) -> None:
+        """Sweep by the clock: the first time that succeeds all that is hidden, from then on what has been so for long
+        enough."""
+        self.sweep(time.monotonic(), self._kept)
+        self._kept = KEPT_SECONDS
 
     def sweep(self, now: float, kept: float = KEPT_SECONDS) -> list[str]:
         """Remove the runs that were found hidden `kept` seconds before `now`, on the clock of `monotonic`; which."""
         hidden = [run.id for run in self._store.list_runs(_MOST, deleted=True)]
         self._seen = {run_id: self._seen.get(run_id, now) for run_id in hidden}
         return self._store.purge_deleted(run_id for run_id, seen in self._seen.items() if now - seen >= kept)
-
-    def _work(self) -> None:
-        kept = 0.0
-        while not self._closed.is_set():
-            with contextlib.suppress(ChainError, OSError):  # a store that is away for a moment
-                self.sweep(time.monotonic(), kept)
-                kept = KEPT_SECONDS
-            self._closed.wait(EVERY_SECONDS)

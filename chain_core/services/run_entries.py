@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import secrets
 import shutil
 import time
 from collections.abc import Iterable, Sequence
@@ -17,7 +16,7 @@ from chain_core.config import Config, dump_yaml
 from chain_core.errors import RunError
 from chain_core.paths import get_folder, get_home
 from chain_core.services.curves import start_progress
-from chain_core.services.database import Database, lock_run
+from chain_core.services.database import Database, lock_run, make_id
 from chain_core.services.records import ACTIVE, BUSY, STATES, Run, make_run
 from chain_core.services.tables import DATA_SETS, RUNS
 
@@ -52,7 +51,7 @@ class RunEntries(Database):
     ) -> str:
         """Queue a run of `config`, last among those of its priority. Its relative paths start from `folder`
         (default: the workspace); `parent` is the run that it is a copy of."""
-        run_id = time.strftime("%Y%m%d-%H%M%S-") + secrets.token_hex(3)
+        run_id = make_id()
         with self._ordering() as connection:
             insert_run(connection, run_id, config, folder, priority, tags, parent, group_id)
         return run_id

@@ -21,11 +21,14 @@ from chain_core.services.caretaker import Caretaker
 from chain_core.services.deaths import name_status
 from chain_core.services.devices import find_devices, list_wishes
 from chain_core.services.purging import Purger
+from chain_core.services.repeating import Repeating
 from chain_core.services.runners import Runner, WorkerDiedError, build_runner
 from chain_core.services.station import Station
 from chain_core.services.store import Store
-from chain_core.services.sweeper import Sweeper
+from chain_core.services.sweep_steps import advance_sweeps
 
+LOOK_SECONDS, PURGE_SECONDS = 1.0, 15.0
+"""From one look to the next: at runs that others left and at sweeps, at runs that were deleted."""
 LEAVE_SECONDS = 10.0
 """How long a server that ends waits for its workers to put their runs down; after that they do so alone."""
 PREDICT_SECONDS = 120.0
@@ -43,8 +46,11 @@ class Supervisor:
         self._predicting = threading.Lock()
         self._stations: dict[str, Station] = {}
         self._caretaker = Caretaker(store, self._stations, self.wake)
-        self._sweeper = Sweeper(store)
-        self._purger = Purger(store)
+        self._repeated = (
+            Repeating("caretaker", LOOK_SECONDS, self._caretaker.look),
+            Repeating("sweeper", LOOK_SECONDS, lambda: advance_sweeps(store)),
+            Repeating("purger", PURGE_SECONDS, Purger(store).look, at_once=True),
+        )
         self._begun = self._closed = False
 
     def start(self) -> None:
@@ -61,9 +67,8 @@ class Supervisor:
             self._caretaker.look()
         for station in self._stations.values():
             station.start()
-        self._caretaker.start()
-        self._sweeper.start()
-        self._purger.start()
+        for repeated in self._repeated:
+            repeated.start()
         atexit.register(self.close)
 
     def close(self) -> None:
@@ -72,9 +77,8 @@ class Supervisor:
             return
         self._closed = True
         atexit.unregister(self.close)
-        self._caretaker.close()
-        self._sweeper.close()
-        self._purger.close()
+        for repeated in self._repeated:
+            repeated.close()
         for station in self._stations.values():
             station.leave()
         end = time.monotonic() + LEAVE_SECONDS

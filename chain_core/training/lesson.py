@@ -94,18 +94,19 @@ class Lesson:
         course.tuned += self.tunes
         gradients: dict[str, float] = {}
         gauged = self._is_told(GAUGES, GAUGES_APART)
-        rates = read_learning_rates(self.optimiser)
+        told = gauged or self._is_told(STEP_EVENTS)
+        rates = read_learning_rates(self.optimiser) if told else {}
         losses = yield from self._update(stage.feed.draw_batch(rows), gradients if gauged else None)
         self.schedule.step()
         self.done += 1
-        if gauged or self._is_told(STEP_EVENTS):
+        if told:
             done = (course.step - self.first_step) * stage.settings.epochs / stage.steps
             progress = {
                 "stage": stage.number, "step": course.step, "steps": self.steps, "epoch": self.first_epoch + done,
             }  # fmt: skip
-            told = _describe_step(course.model, progress, losses, len(rows), before)
-            told["learning_rate"] = rates.get("chain", rates.get("backbone"))
-            yield {**told, **describe_gauges(gradients, rates, course.device)} if gauged else told
+            event = _describe_step(course.model, progress, losses, len(rows), before)
+            event["learning_rate"] = rates.get("chain", rates.get("backbone"))
+            yield {**event, **describe_gauges(gradients, rates, course.device)} if gauged else event
 
     def _is_told(self, about: int, apart: int = 1) -> bool:
         """Whether this step is one of about so many of the whole run."""

@@ -120,9 +120,9 @@ def _match_heads(
     old: ChainModel, model: ChainModel, weights: dict[str, Tensor], kept: dict[str, Tensor]
 ) -> list[_Head]:
     """The heads that keep weights, which are added to `weights`, and to `kept` where only some of a tensor are old."""
-    seats = {_name_seat(seat, len(old.chain.cells)): seat for seat in _list_seats(old)}
+    seats = {_name_seat(seat, len(old.chain.cells)): seat for seat in old.chain.seats}
     found = []
-    for index, seat in enumerate(_list_seats(model)):
+    for index, seat in enumerate(model.chain.seats):
         twin = seats.get(_name_seat(seat, len(model.chain.cells)))
         if twin is None or not _fits(twin, seat):
             continue
@@ -138,10 +138,6 @@ def _match_heads(
                 weights[whole], kept[whole] = _take_labels(name, value, new, numbers)
         found.append(_Head(seat.head.task.name, seat.positions[-1], int((numbers >= 0).sum()), len(numbers)))
     return found
-
-
-def _list_seats(model: ChainModel) -> list[Seat]:
-    return list(model.chain.heads)  # type: ignore[arg-type]
 
 
 def _name_seat(seat: Seat, depth: int) -> tuple[Any, ...]:
@@ -186,7 +182,7 @@ def _describe(old: ChainModel, model: ChainModel, links: list[int], heads: list[
     named = [f"{head.name}@{head.position}" for head in heads]
     notes = [build_note("start_kept", links=_join(links), heads=_join(dict.fromkeys(named)))]
     fresh = [position for position in range(1, len(model.chain.cells) + 1) if position not in links]
-    new = [name for seat in _list_seats(model) if (name := f"{seat.head.task.name}@{seat.positions[-1]}") not in named]
+    new = [name for seat in model.chain.seats if (name := f"{seat.head.task.name}@{seat.positions[-1]}") not in named]
     if fresh or new:
         notes.append(build_note("start_new", links=_join(fresh), heads=_join(new)))
     left = sorted({task for task, _ in old.chain.keys} - {task for task, _ in model.chain.keys})

@@ -44,7 +44,7 @@ def draft(home: Path, backbone: Path, write_draft: Callable[[dict[str, Any]], No
 
 def add_sweep(store: Store, draft: dict[str, Any], *axes: str, kind: str = "grid", done: int = 100, **keys: Any) -> str:
     """A sweep of which the fake executor has done some runs: the deeper the better."""
-    sweep = Sweep("s", kind, draft, ".", tuple(map(parse_axis, axes)), **keys)  # type: ignore[arg-type]
+    sweep = Sweep("s", kind, draft, ".", tuple(map(parse_axis, axes)), **keys)
     group_id = start_sweep(store, sweep, list_combinations(sweep.axes) if kind == "grid" else None)
     for _ in range(done):
         advance_sweeps(store)

@@ -4,25 +4,15 @@ up to date as it is opened."""
 from __future__ import annotations
 
 import os
-import signal
 
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine
 
 from tests.services import server
-
-CHANGES = ("CREATE", "ALTER", "INSERT", "UPDATE", "DELETE", "DROP")
+from tests.services.dying import CHANGES, die_before
 
 
 def main() -> None:
-    left = int(os.environ.get("CHAIN_FAULT_STATEMENT", "0"))
-
-    @event.listens_for(Engine, "before_cursor_execute")
-    def count(connection, cursor, statement, *_) -> None:
-        nonlocal left
-        left -= left > 0 and statement.split()[0] in CHANGES
-        if left == 0 and "CHAIN_FAULT_STATEMENT" in os.environ:
-            os.kill(os.getpid(), signal.SIGKILL)
-
+    die_before(Engine, int(os.environ.get("CHAIN_FAULT_STATEMENT", "0")), CHANGES)
     server.main()
 
 

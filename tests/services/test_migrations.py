@@ -145,23 +145,17 @@ def test_many_processes_upgrade_an_old_store_at_once(database: str) -> None:
 
 KILLED = """
 import json, os, signal, sys
-from sqlalchemy import event, inspect
+from sqlalchemy import inspect
 from chain_core.services.database import build_engine
 from chain_core.services.migrations import upgrade_database
+from tests.services.dying import CHANGES, die_before
 import alembic.config, alembic.runtime.environment, alembic.script
 
 url, killed = sys.argv[1], 0
 
 def upgrade(left):
     engine = build_engine(url)
-
-    @event.listens_for(engine, "before_cursor_execute")
-    def count(connection, cursor, statement, *_):
-        nonlocal left
-        left -= statement.split()[0] in ("CREATE", "ALTER", "INSERT", "UPDATE", "DELETE")
-        if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-
+    die_before(engine, left, CHANGES)
     upgrade_database(engine)
     os._exit(0)
 

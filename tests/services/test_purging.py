@@ -8,6 +8,7 @@ import pytest
 
 from chain_core.errors import RunError
 from chain_core.services.purging import KEPT_SECONDS, Purger
+from chain_core.services.repeating import Repeating
 from chain_core.services.store import Store
 from tests.services.seed import add_done, add_run
 from tests.services.waiting import wait_for
@@ -45,9 +46,9 @@ def test_a_run_that_was_brought_back_begins_anew(store: Store) -> None:
 def test_what_an_earlier_server_hid_goes_at_the_start(store: Store) -> None:
     _run_id, folder = delete(store, "fast")
     kept = add_run(store, "kept")
-    purger = Purger(store)
-    purger.start()
+    purging = Repeating("purging", 60, Purger(store).look, at_once=True)
+    purging.start()
     wait_for(lambda: not folder.exists())
     wait_for(lambda: not store.list_runs(deleted=True))
-    purger.close()
+    purging.close()
     assert [run.id for run in store.list_runs()] == [kept]

@@ -14,25 +14,18 @@ RUNS, EVENTS = 25, 6
 
 DRIVE = """
 import os, random, signal, sys, time
-from sqlalchemy import event
 from chain_core.services.heartbeats import Heartbeats
 from chain_core.services.records import BUSY
 from chain_core.services.store import Store
 from chain_core.storage.owners import get_identity
+from tests.services.dying import die_before
 
 url, events, random = sys.argv[1], int(sys.argv[2]), random.Random(0)
 
 def work(left):
     '''Runs, one after the other; dead before a statement that chance has chosen.'''
     store, mine = Store(url), get_identity()
-
-    @event.listens_for(store._engine, "before_cursor_execute")
-    def count(*_):
-        nonlocal left
-        left -= 1
-        if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-
+    die_before(store._engine, left)
     while run := store.claim_run(mine):
         assert store.take_run(run.id, run.claim, mine)
         following = store.truncate_events(run.id, run.claim, 0)

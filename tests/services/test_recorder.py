@@ -108,7 +108,7 @@ def test_training_goes_on_while_the_store_is_away(store: Store, run: Run, error:
 
 def test_answers_that_get_lost_double_nothing(store: Store, run: Run) -> None:
     line = Line(store, chance=0.3)
-    assert perform_run(line, run.id, tell_steps(300, 0.002), run.claim) in ("finished", "lost")  # type: ignore[arg-type]
+    assert perform_run(line, run.id, tell_steps(300, 0.002), run.claim) in ("finished", "lost")
     assert line.refused > 10
     assert read_steps(store, run) == list(range(1, 301))
     assert store.get_run(run.id).state == "finished"
@@ -120,7 +120,7 @@ def test_what_is_asked_is_heard_once_the_store_is_back(store: Store, run: Run) -
     outcome = []
     at = {1: lambda: None}
     work = threading.Thread(
-        target=lambda: outcome.append(perform_run(line, run.id, tell_steps(100_000, 0.002, at), run.claim))  # type: ignore[arg-type]
+        target=lambda: outcome.append(perform_run(line, run.id, tell_steps(100_000, 0.002, at), run.claim))
     )
     work.start()
     store.request_pause(run.id)
@@ -151,7 +151,7 @@ def test_a_worker_that_nobody_waits_for_gives_up_a_store_that_stays_away(store: 
     line = Line(store)
     at = {5: lambda: setattr(line, "cut", True)}
     with pytest.raises(RunError) as caught:
-        perform_run(line, run.id, tell_steps(10, 0, at), run.claim, is_vain=lambda: True)  # type: ignore[arg-type]
+        perform_run(line, run.id, tell_steps(10, 0, at), run.claim, is_vain=lambda: True)
     assert caught.value.code == "store_unusable"
 
 

@@ -142,7 +142,7 @@ def test_an_adopted_worker_that_dies_is_noticed(store: Store, server: subprocess
     supervisor = Supervisor(store)
     supervisor.start()
     try:
-        psutil.Process(store.get_run(run_id).worker["pid"]).kill()  # type: ignore[index]
+        psutil.Process(store.get_run(run_id).worker["pid"]).kill()
         run = wait_until(run_id, "finished")
         assert [death["code"] for death in run.deaths] == ["worker_vanished"]
         assert read_steps(store, run_id) == list(range(1, 41))

@@ -20,7 +20,7 @@ def check(tmp_path: Path, backbone: Path):
 
     def check_axes(*axes: str, kind: str = "grid", gflops: float | None = 50.0, **keys: Any) -> SweepCheck:
         base = {"data": {"train": "train.jsonl"}, "backbone": {"name": str(backbone)}, **keys}
-        sweep = Sweep("s", kind, base, str(tmp_path), tuple(map(parse_axis, axes)))  # type: ignore[arg-type]
+        sweep = Sweep("s", kind, base, str(tmp_path), tuple(map(parse_axis, axes)))
         return check_sweep(sweep, ask_backbone, gflops)
 
     return check_axes

@@ -32,7 +32,7 @@ BASE = {"name": "b", "data": {"train": "rows.csv"}, "input": {"text": "t"}, "tra
 
 def start(store: Store, *axes: str, kind: str = "grid", **keys: Any) -> str:
     base = {**BASE, **keys.pop("base", {})}
-    sweep = Sweep("sweep", kind, base, ".", tuple(map(parse_axis, axes)), **keys)  # type: ignore[arg-type]
+    sweep = Sweep("sweep", kind, base, ".", tuple(map(parse_axis, axes)), **keys)
     return start_sweep(store, sweep, list_combinations(sweep.axes) if kind == "grid" else None)
 
 
@@ -201,11 +201,11 @@ def test_a_server_carries_a_sweep_through(store: Store, supervisor: Supervisor) 
 
 DRIVE = """
 import os, random, signal, sys, time
-from sqlalchemy import event
 from chain_core.services.jobs import perform_run
 from chain_core.services.records import BUSY
 from chain_core.services.store import Store
 from chain_core.services.sweep_steps import advance_sweeps
+from tests.services.dying import die_before
 import chain_core.services.sweep_study, optuna
 
 url, total, random = sys.argv[1], int(sys.argv[2]), random.Random(0)
@@ -218,14 +218,7 @@ def execute(config, out, *, emit, **_):
 def work(left):
     '''A server: sweeps go on and runs are done; dead before a statement that chance has chosen.'''
     store = Store(url)
-
-    @event.listens_for(store._engine, "before_cursor_execute")
-    def count(*_):
-        nonlocal left
-        left -= 1
-        if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-
+    die_before(store._engine, left)
     while any(group.state == "running" for group in store.list_groups()):
         advance_sweeps(store)
         run = store.claim_run({"pid": os.getpid()})

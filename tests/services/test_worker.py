@@ -67,8 +67,8 @@ def begin(store: Store, name: str, epochs: int) -> tuple[subprocess.Popen[str], 
 
 def test_a_worker_whose_server_is_gone_finishes_its_run_and_ends(store: Store) -> None:
     worker, run_id = begin(store, "slow", epochs=3)
-    worker.stdin.close()  # type: ignore[union-attr]
-    worker.stdout.close()  # type: ignore[union-attr]
+    worker.stdin.close()
+    worker.stdout.close()
     assert worker.wait(60) == 0
     assert store.get_run(run_id).state == "finished"
     assert [event["step"] for event in store.read_events(run_id, kinds=("step",))] == list(range(1, 31))
@@ -76,7 +76,7 @@ def test_a_worker_whose_server_is_gone_finishes_its_run_and_ends(store: Store) -
 
 def test_a_worker_whose_server_is_gone_still_does_what_it_is_asked(store: Store) -> None:
     worker, run_id = begin(store, "slow", epochs=10_000)
-    worker.stdin.close()  # type: ignore[union-attr]
+    worker.stdin.close()
     store.request_stop(run_id)
     assert worker.wait(60) == 0
     assert store.get_run(run_id).state == "stopped"
@@ -95,8 +95,8 @@ def test_an_idle_worker_ends_with_its_server(store: Store) -> None:
 def test_a_worker_that_is_to_leave_puts_its_run_back(store: Store, how: str) -> None:
     worker, run_id = begin(store, "slow", epochs=10_000)
     if how == "word":
-        worker.stdin.write(json.dumps({"do": "leave"}) + "\n")  # type: ignore[union-attr]
-        worker.stdin.close()  # type: ignore[union-attr]
+        worker.stdin.write(json.dumps({"do": "leave"}) + "\n")
+        worker.stdin.close()
     else:
         worker.terminate()
     assert worker.wait(60) == 0
