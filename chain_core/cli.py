@@ -72,9 +72,9 @@ def run_train(options: argparse.Namespace) -> int:
     from chain_core.config import resolve_config
 
     config = resolve_config(read_config(options.config, options.overrides))
-    from chain_core.services.checkpoint_names import find_step
-    from chain_core.services.execute import execute_run
-    from chain_core.services.interrupts import PauseOnInterrupt
+    from chain_core.services.runs.checkpoint_names import find_step
+    from chain_core.services.runs.execute import execute_run
+    from chain_core.services.runs.interrupts import PauseOnInterrupt
     from chain_core.training.control import Paused
 
     out = options.out or Path("runs") / slug(config.name)
@@ -98,7 +98,7 @@ def run_train(options: argparse.Namespace) -> int:
 
 def _check_folder(out: Path, *, resume: bool) -> None:
     """Raises RunError where a new run would do away with one that can go on."""
-    from chain_core.services.checkpoint_names import FOLDER, find_step
+    from chain_core.services.runs.checkpoint_names import FOLDER, find_step
 
     step = find_step(out)
     if step is not None and not resume:
@@ -115,7 +115,7 @@ def _list_again(options: argparse.Namespace, out: Path) -> str:
 
 def run_evaluate(options: argparse.Namespace) -> None:
     from chain_core.reports.predictions import save_predictions
-    from chain_core.services.predictor import evaluate_file
+    from chain_core.services.runs.predictor import evaluate_file
 
     report, predictions = evaluate_file(options.run, options.data)
     if options.out:
@@ -124,7 +124,7 @@ def run_evaluate(options: argparse.Namespace) -> None:
 
 
 def run_predict(options: argparse.Namespace) -> None:
-    from chain_core.services.predictor import load_predictor
+    from chain_core.services.runs.predictor import load_predictor
 
     predictor = load_predictor(options.run)
     rows = _read_lines(sys.stdin, predictor) if options.file == "-" else predictor.read_rows(Path(options.file))

@@ -14,8 +14,8 @@ from chain_core.errors import BackboneError, ConfigError
 
 if TYPE_CHECKING:
     from chain_core.modeling.catalogue import BackboneFacts
-    from chain_core.services.sweep_checks import SweepCheck
-    from chain_core.services.sweep_local import LocalSweep
+    from chain_core.services.sweeps.checks import SweepCheck
+    from chain_core.services.sweeps.local import LocalSweep
 
 
 def add_sweep(commands: Any) -> None:
@@ -40,9 +40,9 @@ def run_sweep(options: argparse.Namespace) -> int:
     progress = Progress(sys.stderr)
     if _tell_findings(check, progress, skip=options.skip):
         return 2
-    from chain_core.services.execute import execute_run
-    from chain_core.services.interrupts import PauseOnInterrupt
-    from chain_core.services.sweep_local import LocalSweep
+    from chain_core.services.runs.execute import execute_run
+    from chain_core.services.runs.interrupts import PauseOnInterrupt
+    from chain_core.services.sweeps.local import LocalSweep
     from chain_core.training.control import Paused
 
     local = LocalSweep(check, options.out or Path("sweeps") / slug(check.sweep.name))
@@ -66,9 +66,9 @@ def run_sweep(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> SweepCheck:
-    from chain_core.services.sweep_axes import parse_axis
-    from chain_core.services.sweep_checks import check_sweep
-    from chain_core.services.sweeps import Sweep
+    from chain_core.services.sweeps.axes import parse_axis
+    from chain_core.services.sweeps.checks import check_sweep
+    from chain_core.services.sweeps.sweep import Sweep
 
     mapping, folder = read_config(options.config, options.overrides), str(options.config.resolve().parent)
     if options.search is not None and options.search < 1:
@@ -92,7 +92,7 @@ def _ask(name: str) -> BackboneFacts | BackboneError:
 
 def _tell_findings(check: SweepCheck, progress: Any, *, skip: bool) -> bool:
     """Everything that is wrong, at once; whether that is the end."""
-    from chain_core.services.sweeps import describe_params
+    from chain_core.services.sweeps.sweep import describe_params
 
     for finding in check.findings:
         where = "; ".join(describe_params(setting) for setting in finding.settings[:3] if setting)
@@ -109,9 +109,9 @@ def _tell_findings(check: SweepCheck, progress: Any, *, skip: bool) -> bool:
 
 def write_table(local: LocalSweep) -> str:
     """A line a run: its settings, its figures, how it ended; the best with a star."""
-    from chain_core.services.sweep_axes import shorten_paths
-    from chain_core.services.sweep_results import compute_settings, find_best_setting
-    from chain_core.services.sweeps import format_value
+    from chain_core.services.sweeps.axes import shorten_paths
+    from chain_core.services.sweeps.results import compute_settings, find_best_setting
+    from chain_core.services.sweeps.sweep import format_value
 
     rows = local.rows
     best = find_best_setting(compute_settings(rows))

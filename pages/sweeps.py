@@ -1,6 +1,6 @@
 """Sweeps: one draft at many settings: made, followed, compared, and the best of them taken up."""
 
-from chain_core.services.sweep_results import build_rows, compute_settings
+from chain_core.services.sweeps.results import build_rows, compute_settings
 from chain_core.ui import open_page
 from chain_core.ui.backend import get_store
 from chain_core.ui.draft import get_draft

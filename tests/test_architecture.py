@@ -32,7 +32,7 @@ TORCH_FREE = {
     "chain_core.modeling.catalogue",
     "chain_core.modeling.plan",
     "chain_core.modeling.reads",
-    "chain_core.services.checks",
+    "chain_core.services.drafts.checks",
 }
 TORCH = ("torch", "transformers", "peft", "safetensors.torch", "accelerate")
 

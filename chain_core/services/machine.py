@@ -19,7 +19,7 @@ import psutil
 import pyarrow as pa
 
 if TYPE_CHECKING:
-    from chain_core.services.store import Store
+    from chain_core.services.store.store import Store
 
 MACHINE_KEY = "machine"
 _CGROUP = Path("/sys/fs/cgroup")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 from chain_core.paths import get_home
-from chain_core.services.store import Store
-from chain_core.services.supervisor import Supervisor
+from chain_core.services.store.store import Store
+from chain_core.services.workers.supervisor import Supervisor
 
 
 def get_store() -> Store:

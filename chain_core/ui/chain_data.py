@@ -9,7 +9,7 @@ import streamlit as st
 
 from chain_core.errors import ChainError
 from chain_core.paths import get_home
-from chain_core.services.checks import Inspection, complete_draft, list_columns, read_columns
+from chain_core.services.drafts.checks import Inspection, complete_draft, list_columns, read_columns
 from chain_core.ui import chain_lists
 from chain_core.ui.chain_choices import list_sources
 from chain_core.ui.chain_edit import get_value

@@ -8,7 +8,7 @@ from chain_core.errors import BackboneError, ChainError
 from chain_core.modeling.catalogue import BackboneFacts
 from chain_core.paths import get_home
 from chain_core.services.backbones import ask_backbone
-from chain_core.services.checks import Inspection, Problem, complete_draft, inspect_draft
+from chain_core.services.drafts.checks import Inspection, Problem, complete_draft, inspect_draft
 from chain_core.services.machine import load_machine
 from chain_core.ui.backend import get_store
 from chain_core.ui.chain_fields import read

@@ -10,7 +10,7 @@ from typing import Any
 
 import streamlit as st
 
-from chain_core.services.checks import Inspection
+from chain_core.services.drafts.checks import Inspection
 from chain_core.ui import chain_choices, chain_fields
 from chain_core.ui.chain_edit import Path, get_default
 from chain_core.ui.chain_fields import read, read_whole

@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from chain_core.config import HEAD_KINDS, SELF_SUPERVISED
-from chain_core.services.checks import Inspection
+from chain_core.services.drafts.checks import Inspection
 from chain_core.ui import chain_edit, chain_lists
 from chain_core.ui.chain_data import find_columns
 from chain_core.ui.chain_fields import choice, edit, pick, read, real_number

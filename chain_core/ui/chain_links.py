@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from chain_core.config import LINK_KINDS, LinkConfig
-from chain_core.services.checks import Inspection
+from chain_core.services.drafts.checks import Inspection
 from chain_core.ui.chain_choices import name_tie
 from chain_core.ui.chain_edit import get_value, set_value
 from chain_core.ui.chain_fields import read

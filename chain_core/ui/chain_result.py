@@ -8,7 +8,7 @@ from chain_core.config import Config, dump_mapping, dump_yaml, load_yaml, resolv
 from chain_core.errors import ChainError, ConfigError
 from chain_core.modeling.plan import Part, Plan
 from chain_core.paths import get_home
-from chain_core.services.checks import Inspection
+from chain_core.services.drafts.checks import Inspection
 from chain_core.ui.backend import get_supervisor
 from chain_core.ui.chain_drawing import build_drawing
 from chain_core.ui.chain_fields import line

@@ -11,7 +11,7 @@ from chain_core.errors import BackboneError
 from chain_core.modeling.catalogue import BACKBONES, BackboneFacts
 from chain_core.presets import PRESETS
 from chain_core.services.backbones import ask_backbone, forget_backbone, is_local
-from chain_core.services.checks import Inspection
+from chain_core.services.drafts.checks import Inspection
 from chain_core.ui import chain_edit
 from chain_core.ui.chain_fields import build_key, choice, edit, read, segments, slide, whole_number
 from chain_core.ui.chain_groups import Context, count_changes, fold, show_group, show_problems

@@ -9,7 +9,7 @@ import streamlit as st
 
 from chain_core.config import SELF_SUPERVISED
 from chain_core.errors import ChainError
-from chain_core.services.checks import Inspection
+from chain_core.services.drafts.checks import Inspection
 from chain_core.ui import chain_edit, chain_lists
 from chain_core.ui.backend import get_store
 from chain_core.ui.chain_fields import edit, pick, read, read_whole, whole_number

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from chain_core.services.machine import Machine, load_machine
-from chain_core.services.records import Run
+from chain_core.services.store.records import Run
 from chain_core.ui.backend import get_store
 from chain_core.ui.language import t
 from chain_core.ui.runs_text import format_score, format_time, show_badge

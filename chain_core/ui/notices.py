@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import streamlit as st
 
 from chain_core.errors import ChainError
-from chain_core.services.records import ACTIVE, ENDED, Run
+from chain_core.services.store.records import ACTIVE, ENDED, Run
 from chain_core.ui.backend import get_store
 from chain_core.ui.escape import escape_markdown
 from chain_core.ui.language import t

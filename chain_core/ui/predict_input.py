@@ -15,7 +15,7 @@ from chain_core.data.readers import detect_source, read_batches
 from chain_core.data.relations import list_span_columns
 from chain_core.data.words import split_words
 from chain_core.errors import DataError
-from chain_core.services.records import Run
+from chain_core.services.store.records import Run
 from chain_core.ui.language import t
 from chain_core.ui.runs_copy import read_config
 from chain_core.ui.runs_list import choose_run

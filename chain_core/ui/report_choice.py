@@ -13,7 +13,7 @@ from chain_core.reports.examples import compute_examples
 from chain_core.reports.page import say_split
 from chain_core.reports.predictions import Predictions, load_predictions
 from chain_core.reports.wording import Say, build_say
-from chain_core.services.records import Run
+from chain_core.services.store.records import Run
 from chain_core.ui.backend import get_store
 from chain_core.ui.draft import get_draft
 from chain_core.ui.language import get_language, t

@@ -8,9 +8,9 @@ from typing import Any
 import streamlit as st
 
 from chain_core.errors import ChainError
-from chain_core.services.records import BUSY, Run
-from chain_core.services.run_entries import MOST_NAME, MOST_TAGS
-from chain_core.services.run_queue import MOST_PRIORITY
+from chain_core.services.store.records import BUSY, Run
+from chain_core.services.store.run_entries import MOST_NAME, MOST_TAGS
+from chain_core.services.store.run_queue import MOST_PRIORITY
 from chain_core.ui.backend import get_store, get_supervisor
 from chain_core.ui.draft import set_draft
 from chain_core.ui.language import t

@@ -8,7 +8,7 @@ from typing import Any
 
 from chain_core.config import load_yaml
 from chain_core.errors import ConfigError
-from chain_core.services.records import Run
+from chain_core.services.store.records import Run
 
 
 def read_config(run: Run) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from chain_core.services.records import Curve
+from chain_core.services.store.records import Curve
 
 LATEST_EPOCHS = 200
 

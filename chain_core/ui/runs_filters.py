@@ -8,8 +8,8 @@ from typing import Any
 
 import streamlit as st
 
-from chain_core.services.records import ACTIVE, STATES, Run
-from chain_core.services.run_entries import SORTS
+from chain_core.services.store.records import ACTIVE, STATES, Run
+from chain_core.services.store.run_entries import SORTS
 from chain_core.ui.backend import get_store
 from chain_core.ui.language import t
 

@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from chain_core.errors import ChainError, RunError
-from chain_core.services.records import Run
+from chain_core.services.store.records import Run
 from chain_core.ui.backend import get_store
 from chain_core.ui.language import get_language, t
 from chain_core.ui.runs_filters import Choice, clear_filters

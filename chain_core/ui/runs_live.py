@@ -9,8 +9,8 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from chain_core.errors import ChainError
-from chain_core.services.curves import compute_time_left
-from chain_core.services.records import BUSY, Run
+from chain_core.services.store.curves import compute_time_left
+from chain_core.services.store.records import BUSY, Run
 from chain_core.ui.backend import get_store
 from chain_core.ui.language import t
 from chain_core.ui.runs_curves import (

@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from chain_core.messages import load_catalogue
-from chain_core.services.records import Run
+from chain_core.services.store.records import Run
 from chain_core.ui.backend import get_store
 from chain_core.ui.language import get_language, t
 from chain_core.ui.runs_text import explain_error, explain_note, format_duration, format_figure

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import streamlit as st
 
 from chain_core.messages import load_catalogue, render
-from chain_core.services.records import Run
+from chain_core.services.store.records import Run
 from chain_core.ui.language import get_language, t
 
 Colour = Literal["blue", "green", "gray", "red", "orange"]

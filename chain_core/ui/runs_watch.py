@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from chain_core.paths import get_home
-from chain_core.services.records import ENDED, Curve, Run
+from chain_core.services.store.records import ENDED, Curve, Run
 from chain_core.ui.backend import get_store
 from chain_core.ui.language import t
 from chain_core.ui.runs_compare import AXES, DEFAULT_SERIES, build_chart, build_frame, name_apart, order_series

@@ -11,9 +11,9 @@ from typing import Any
 import streamlit as st
 
 from chain_core.reports.sweep_figures import Dimension, Point, build_cost_figure, build_parallel_figure
-from chain_core.services.sweep_axes import SEED
-from chain_core.services.sweep_results import Row, Setting, find_front
-from chain_core.services.sweep_trials import SweepState
+from chain_core.services.sweeps.axes import SEED
+from chain_core.services.sweeps.results import Row, Setting, find_front
+from chain_core.services.sweeps.trials import SweepState
 from chain_core.ui.language import t
 from chain_core.ui.sweeps_keys import list_keys
 from chain_core.ui.sweeps_text import describe_settings, name_axes, name_value

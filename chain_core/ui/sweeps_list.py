@@ -8,9 +8,9 @@ from functools import partial
 import streamlit as st
 
 from chain_core.errors import RunError
-from chain_core.services.records import Group
-from chain_core.services.sweep_steps import CONTROLS, control_sweep, extend_sweep
-from chain_core.services.sweep_trials import SweepState, read_sweep
+from chain_core.services.store.records import Group
+from chain_core.services.sweeps.steps import CONTROLS, control_sweep, extend_sweep
+from chain_core.services.sweeps.trials import SweepState, read_sweep
 from chain_core.ui.backend import get_store, get_supervisor
 from chain_core.ui.language import t
 from chain_core.ui.runs_text import format_time

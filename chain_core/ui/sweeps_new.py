@@ -13,10 +13,10 @@ from chain_core.errors import ChainError, ConfigError
 from chain_core.paths import get_home
 from chain_core.services.backbones import ask_backbone
 from chain_core.services.machine import load_machine
-from chain_core.services.sweep_axes import Axis, build_choices, build_range, read_axis
-from chain_core.services.sweep_checks import Finding, SweepCheck, check_sweep
-from chain_core.services.sweep_steps import advance_sweep, start_sweep
-from chain_core.services.sweeps import MOST_RUNS, PRUNERS, Sweep
+from chain_core.services.sweeps.axes import Axis, build_choices, build_range, read_axis
+from chain_core.services.sweeps.checks import Finding, SweepCheck, check_sweep
+from chain_core.services.sweeps.steps import advance_sweep, start_sweep
+from chain_core.services.sweeps.sweep import MOST_RUNS, PRUNERS, Sweep
 from chain_core.ui.backend import get_store
 from chain_core.ui.chain_result import format_seconds
 from chain_core.ui.draft import get_draft

@@ -8,10 +8,10 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from chain_core.services.records import Run
-from chain_core.services.sweep_axes import SEED
-from chain_core.services.sweep_results import Row, Setting, build_rows, compute_settings, find_best_setting
-from chain_core.services.sweep_trials import SweepState, read_sweep
+from chain_core.services.store.records import Run
+from chain_core.services.sweeps.axes import SEED
+from chain_core.services.sweeps.results import Row, Setting, build_rows, compute_settings, find_best_setting
+from chain_core.services.sweeps.trials import SweepState, read_sweep
 from chain_core.ui.backend import get_store
 from chain_core.ui.draft import set_draft
 from chain_core.ui.language import get_language, t

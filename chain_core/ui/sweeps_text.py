@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from chain_core.messages import load_catalogue
-from chain_core.services.sweep_trials import SweepState
-from chain_core.services.sweeps import format_value
+from chain_core.services.sweeps.sweep import format_value
+from chain_core.services.sweeps.trials import SweepState
 from chain_core.ui.language import get_language, t
 from chain_core.ui.runs_text import format_state
 from chain_core.ui.sweeps_keys import Key

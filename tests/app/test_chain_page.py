@@ -148,7 +148,7 @@ def test_names_of_people_are_text(write_draft, draft) -> None:
 
 @pytest.mark.usefixtures("draft")
 def test_train_sends_the_run_off() -> None:
-    from chain_core.services.store import Store
+    from chain_core.services.store.store import Store
 
     app = open_page("chain")
     find_button(app, "chain.train").click().run()

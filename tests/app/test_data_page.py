@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 from chain_core.data.samples import SAMPLES
 from chain_core.data.store import import_files, list_data_sets
 from chain_core.messages import LANGUAGES, render
-from chain_core.services.store import Store
+from chain_core.services.store.store import Store
 from tests.app.harness import open_page, run
 
 ROWS = "".join(f"{number},<b>row</b> number {number} of *many*,{'ab'[number % 2]}\n" for number in range(40))

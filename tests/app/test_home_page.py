@@ -11,7 +11,7 @@ from chain_core.config import resolve_config
 from chain_core.data.samples import SAMPLES
 from chain_core.messages import LANGUAGES, render
 from chain_core.services.machine import Gpu, Machine, read_machine, save_machine
-from chain_core.services.store import Store
+from chain_core.services.store.store import Store
 from chain_core.ui.home_doors import build_sample_draft, read_yaml_draft
 from tests.app.harness import click, open_page, run
 from tests.services.seed import add_every_state

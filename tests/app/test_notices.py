@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from chain_core.messages import LANGUAGES, render
-from chain_core.services.store import Store
+from chain_core.services.store.store import Store
 from tests.app.harness import open_page, run
 from tests.services.seed import add_done, add_run
 

@@ -8,7 +8,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from chain_core.messages import LANGUAGES, render
-from chain_core.services.store import Store
+from chain_core.services.store.store import Store
 from tests.app.harness import click, open_page, run
 from tests.services.seed import add_done, add_every_state, add_run
 

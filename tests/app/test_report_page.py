@@ -11,7 +11,7 @@ from chain_core.messages import LANGUAGES, render
 from chain_core.reports.examples import compute_examples, filter_examples
 from chain_core.reports.metrics import compute_report
 from chain_core.reports.predictions import save_predictions
-from chain_core.services.store import Store
+from chain_core.services.store.store import Store
 from tests.app.harness import open_page
 from tests.reports.make import make_predictions
 from tests.services.seed import RICH_NAME, add_done, add_run

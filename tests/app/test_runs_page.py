@@ -8,7 +8,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from chain_core.messages import LANGUAGES, render
-from chain_core.services.store import Store
+from chain_core.services.store.store import Store
 from tests.app.harness import open_page
 from tests.services.seed import RICH_NAME, add_every_state, add_run
 

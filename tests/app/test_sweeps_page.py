@@ -12,12 +12,12 @@ from streamlit.testing.v1 import AppTest
 
 from chain_core.config import load_yaml
 from chain_core.messages import LANGUAGES, render
-from chain_core.services.jobs import perform_run
-from chain_core.services.store import Store
-from chain_core.services.sweep_axes import list_combinations, parse_axis
-from chain_core.services.sweep_steps import advance_sweeps, start_sweep
-from chain_core.services.sweep_trials import read_sweep
-from chain_core.services.sweeps import Sweep
+from chain_core.services.store.store import Store
+from chain_core.services.sweeps.axes import list_combinations, parse_axis
+from chain_core.services.sweeps.steps import advance_sweeps, start_sweep
+from chain_core.services.sweeps.sweep import Sweep
+from chain_core.services.sweeps.trials import read_sweep
+from chain_core.services.workers.jobs import perform_run
 from tests.app.harness import click, open_page, run
 from tests.services.fakes import execute_run
 from tests.tiny import build_commands, write_rows

@@ -65,7 +65,7 @@ def measure(folder: Path, task: str) -> dict[str, Any]:
     import torch  # noqa: F401  # before the baseline: what the libraries take is not the table's
 
     from chain_core.config import resolve_config
-    from chain_core.services.execute import execute_run
+    from chain_core.services.runs.execute import execute_run
     from tests.tiny import save_tiny_backbone
 
     backbone = save_tiny_backbone(folder / "backbone")

@@ -53,7 +53,7 @@ def measure_pages(times: int) -> dict[str, Any]:
 def _train(page: Any, workbench: Any) -> Iterator[tuple[str, Callable[[], None], Callable[[], None]]]:
     """A long run of the tiny sample that trains, beside a finished one: its id, and what pauses and resumes it."""
     from chain_core.config import load_yaml, merge, resolve_config
-    from chain_core.services.store import Store
+    from chain_core.services.store.store import Store
 
     page.goto(workbench.url)
     page.locator('[class*="st-key-door_tiny"] button').first.click()
@@ -112,7 +112,7 @@ def _measure_by_turns(
 
 
 def _is_going(run_id: str) -> bool:
-    from chain_core.services.store import Store
+    from chain_core.services.store.store import Store
 
     store = Store()
     try:

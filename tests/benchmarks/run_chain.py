@@ -10,7 +10,7 @@ from transformers import PreTrainedModel  # noqa: F401
 
 from chain_core.config import merge, resolve_config
 from chain_core.paths import get_home
-from chain_core.services.execute import execute_run
+from chain_core.services.runs.execute import execute_run
 from tests.benchmarks.jobs import Job, Result
 from tests.benchmarks.measure import (
     describe_machine,

@@ -31,8 +31,8 @@ GOAL = 1.0
 def measure_starts(rows: int, runs: int) -> dict[str, Any]:
     """{"cold", "new_rows": seconds, "warm": [seconds, …]}."""
     from chain_core.config import merge, resolve_config
-    from chain_core.services.store import Store
-    from chain_core.services.supervisor import Supervisor
+    from chain_core.services.store.store import Store
+    from chain_core.services.workers.supervisor import Supervisor
 
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)

@@ -9,7 +9,7 @@ import pytest
 
 from chain_core.config import load_yaml, merge, resolve_config
 from chain_core.messages import render
-from chain_core.services.store import Store
+from chain_core.services.store.store import Store
 from tests.e2e.conftest import Screen
 from tests.e2e.server import Workbench
 from tests.services.waiting import wait_for

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from chain_core.services.execute import execute_run
+from chain_core.services.runs.execute import execute_run
 from tests.faults.lane import Lane
 from tests.faults.material import KINDS, build_config, prepare_material
 

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import torch
 from safetensors.torch import load_file
 
-from chain_core.services.checkpoint_names import list_checkpoints
-from chain_core.services.store import Store
+from chain_core.services.runs.checkpoint_names import list_checkpoints
+from chain_core.services.store.store import Store
 from tests.services.resuming import drop_times, read_log
 
 COURSE = ("stage", "step", "epoch")

@@ -20,8 +20,8 @@ with suppress(OSError):
     os.nice(-15)  # undone where that is allowed: loading torch again and again is most of the time that this takes
 
 from chain_core.paths import get_folder, get_home
-from chain_core.services.checkpoint_names import list_checkpoints
-from chain_core.services.execute import execute_run as execute
+from chain_core.services.runs.checkpoint_names import list_checkpoints
+from chain_core.services.runs.execute import execute_run as execute
 from chain_core.training.checkpoint import load_checkpoint
 
 CACHES = ("encoded", "features")

@@ -18,14 +18,14 @@ from sqlalchemy import text
 
 from chain_core.config import dump_yaml
 from chain_core.paths import PROJECT
-from chain_core.services.database import build_engine
-from chain_core.services.deaths import WITNESSED
-from chain_core.services.records import BUSY, Run
-from chain_core.services.store import Store
+from chain_core.services.store.database import build_engine
+from chain_core.services.store.deaths import WITNESSED
+from chain_core.services.store.records import BUSY, Run
+from chain_core.services.store.store import Store
 from chain_core.storage.owners import is_alive
 from tests.faults.compare import find_problems
 from tests.faults.material import KINDS, build_config
-from tests.services.test_migrations import OLD_TABLES
+from tests.services.store.test_migrations import OLD_TABLES
 
 RUNS, KILLS = 5, 20
 """About so many in one round, which begins with an old store."""

@@ -12,7 +12,7 @@ from statistics import median
 import psutil
 
 from chain_core.paths import PROJECT
-from chain_core.services.store import Store
+from chain_core.services.store.store import Store
 from tests.faults.material import prepare_material
 from tests.services.waiting import find_workers
 
@@ -23,7 +23,7 @@ WARM_RUNS = 20
 CLIENT = """
 import sys, time
 from pathlib import Path
-from chain_core.services.store import Store
+from chain_core.services.store.store import Store
 from tests.faults.material import build_config
 material, count, number = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 store = Store()

@@ -20,7 +20,7 @@ from chain_core.modeling.plan import Workload, compute_plan
 from chain_core.modeling.pretrained import load_layers
 from chain_core.modeling.reads import POOLED_KINDS, find_copied_layers, needs_positions
 from chain_core.modeling.shapes import BackboneShapes, read_shapes
-from chain_core.services.execute import _describe_parameters
+from chain_core.services.runs.execute import _describe_parameters
 from tests.tiny import save_tiny_backbone
 
 LABELS = {

@@ -9,9 +9,9 @@ from uuid import uuid4
 import pytest
 
 from chain_core.config import resolve_config
-from chain_core.services.runners import ProcessRunner
-from chain_core.services.store import Run, Store
-from chain_core.services.supervisor import Supervisor
+from chain_core.services.store.store import Run, Store
+from chain_core.services.workers.runners import ProcessRunner
+from chain_core.services.workers.supervisor import Supervisor
 from tests.services.postgres import explain_absence, make_database, run_server
 from tests.services.waiting import wait_for
 

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from chain_core.config import resolve_config
-from chain_core.services.execute import execute_run
+from chain_core.services.runs.execute import execute_run
 from chain_core.training.control import Interruption, Paused
 
 TIMES = ("seconds", "rows_per_second", "memory")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 from chain_core.config import resolve_config
-from chain_core.services.jobs import perform_run
-from chain_core.services.store import Store
+from chain_core.services.store.store import Store
+from chain_core.services.workers.jobs import perform_run
 from tests.services.fakes import execute_run
 
 HEADS = {

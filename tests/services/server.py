@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import sys
 
-from chain_core.services.store import Store
-from chain_core.services.supervisor import Supervisor
+from chain_core.services.store.store import Store
+from chain_core.services.workers.supervisor import Supervisor
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from chain_core.services.machine import (
     release_memory,
     save_machine,
 )
-from chain_core.services.store import Store
+from chain_core.services.store.store import Store
 
 
 def test_measured_here(store: Store) -> None:

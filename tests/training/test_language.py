@@ -16,9 +16,9 @@ from chain_core.modeling.catalogue import find_mask_token, load_tokenizer, read_
 from chain_core.modeling.model import build_model
 from chain_core.modeling.objectives import build_vocabulary
 from chain_core.reports.predictions import load_predictions
-from chain_core.services.execute import execute_run
-from chain_core.services.predictor import load_predictor
-from chain_core.services.prepare import prepare_run
+from chain_core.services.rows.prepare import prepare_run
+from chain_core.services.runs.execute import execute_run
+from chain_core.services.runs.predictor import load_predictor
 from chain_core.training.assemble import build_feed, build_stage_feeds
 from chain_core.training.loop import train
 from chain_core.training.masking import Draws, build_next_tokens, draw, find_hidden_words, mask_tokens

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from chain_core.config import TrainConfig, resolve_config
 from chain_core.modeling.model import build_model
-from chain_core.services.prepare import prepare_run
+from chain_core.services.rows.prepare import prepare_run
 from chain_core.training.assemble import build_feed
 from chain_core.training.evaluate import compute_answers, compute_scores
 from chain_core.training.sampling import compute_shares, group_rows, sample_epoch

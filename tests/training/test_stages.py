@@ -10,7 +10,7 @@ import torch
 from chain_core.config import resolve_config
 from chain_core.errors import ConfigError
 from chain_core.modeling.model import build_model
-from chain_core.services.execute import prepare_run
+from chain_core.services.runs.execute import prepare_run
 from chain_core.training.assemble import build_feed
 from chain_core.training.control import ask_nothing
 from chain_core.training.evaluate import compute_answers, compute_scores

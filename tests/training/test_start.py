@@ -10,8 +10,8 @@ from chain_core.config import resolve_config
 from chain_core.errors import ConfigError
 from chain_core.modeling.bundle import load_bundle
 from chain_core.modeling.model import build_model
-from chain_core.services.execute import execute_run
-from chain_core.services.prepare import prepare_run
+from chain_core.services.rows.prepare import prepare_run
+from chain_core.services.runs.execute import execute_run
 from chain_core.training.anchors import compute_pull
 from chain_core.training.assemble import build_feed
 from chain_core.training.evaluate import compute_answers, compute_scores

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chain_core.services.records import Curve
+from chain_core.services.store.records import Curve
 from chain_core.ui.runs_compare import build_chart, build_frame, name_apart, order_series, smooth
 
 TITLES = {"x": "Steps", "run": "Run", "value": "Loss"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chain_core.services.records import Curve
+from chain_core.services.store.records import Curve
 from chain_core.ui.runs_curves import (
     LATEST_EPOCHS,
     build_loss_chart,

@@ -1,0 +1,136 @@
+"""From a config to its rows: every data set read, what was left open inferred, tasks and splits settled.
+
+Several data sets are joined row after row, each with its own input columns, heads and splits: names of columns never
+meet, and everything after this sees one long table of rows with gold labels here and there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from chain_core.config import Config, DataConfig, HeadConfig
+from chain_core.data.cells import build_note
+from chain_core.data.rows import RowSet
+from chain_core.data.schema import SENTENCE_LABELS, Task
+from chain_core.data.store import open_rows
+from chain_core.data.text import Texts
+from chain_core.data.unlabelled import read_unlabelled
+from chain_core.modeling.catalogue import BackboneFacts, read_facts
+from chain_core.modeling.density import describe_spending, fill_densities
+from chain_core.modeling.objectives import find_objective_problems
+from chain_core.modeling.shapes import read_shapes
+from chain_core.services.rows.augmentation import augment_set, fix_augment_paths
+from chain_core.services.rows.complete import complete_config
+from chain_core.services.rows.replay import find_bundle, read_replay, widen_task
+from chain_core.services.rows.sets import read_sets
+from chain_core.training.assemble import Material
+
+
+def prepare_run(
+    config: Config, folder: Path, check: Callable[[], None] = lambda: None, layers: Sequence[int] = ()
+) -> Material:
+    """Rows, tasks and splits of a config, what it left open inferred. Raises ChainError for all that cannot run.
+
+    `check` is called now and then while rows are read or translated; it may raise. `layers`: see Material.
+    """
+    config, tables, notes = open_tables(config, folder, check)
+    facts = read_facts(config.backbone.name)
+    config, spent = _spend_budget(config, facts)
+    for problem in find_objective_problems(config, facts):
+        raise problem
+    config = _fix_paths(config, folder)
+    unlabelled = read_stages(config, folder, check)
+    sets = []
+    for part in read_sets(config, tables):
+        check()
+        spent += [note for task in part.tasks for note in task.notes]
+        part, told = augment_set(part, config, facts, check)
+        sets.append(part)
+        spent += told
+    tasks = list_tasks(config, sets)
+    if config.start is not None and config.start.replay:
+        replayed = read_replay(config, find_bundle(config.start.run, folder), tasks)
+        tasks = tuple(widen_task(task, replayed) for task in tasks)
+        sets = [replace(part, tasks=_pick(part.tasks, tasks)) for part in (*sets, *replayed)]
+        spent.append(build_note("rows_replayed", rows=sum(len(part.texts) for part in replayed)))
+    return Material(config, tuple(sets), tasks, facts, (*notes, *spent), unlabelled, tuple(layers))
+
+
+def _pick(own: Sequence[Task], widened: Sequence[Task]) -> tuple[Task, ...]:
+    """A set's tasks, with the label spaces of all sets together."""
+    spaces = {task.name: task.label_space for task in widened}
+    return tuple(replace(task, label_space=spaces[task.name]) for task in own)
+
+
+def read_stages(config: Config, folder: Path, check: Callable[[], None] = lambda: None) -> dict[int, Texts]:
+    """Number of each stage that brings rows of its own -> its texts."""
+    return {
+        number: read_unlabelled(stage.data, folder, config.input, check)
+        for number, stage in enumerate(config.get_stages(), start=1)
+        if stage.data is not None
+    }
+
+
+def open_tables(
+    config: Config, folder: Path, check: Callable[[], None] = lambda: None
+) -> tuple[Config, dict[str, pa.Table], list[dict[str, Any]]]:
+    """The config completed, entry of `also` ("" for `data`) -> its table, and notes."""
+    tables: dict[str, pa.Table] = {}
+    notes: list[dict[str, Any]] = []
+    for name, part in config.get_sets().items():
+        data_set, tables[name] = open_rows(part.data, folder, check)
+        notes += data_set.notes
+    others = {name: table for name, table in tables.items() if name}
+    config, inferred = complete_config(config, tables[""], others)
+    return config, tables, notes + inferred
+
+
+def list_tasks(config: Config, sets: Sequence[RowSet]) -> tuple[Task, ...]:
+    """What the heads predict, in their order; a head that learns the texts themselves has neither column nor labels."""
+    assert config.heads is not None
+    known = {task.name: task for part in sets for task in part.tasks}
+    return tuple(known.get(name, build_language_task(name, head)) for name, head in config.heads.items())
+
+
+def build_language_task(name: str, head: HeadConfig) -> Task:
+    """What a head without a column predicts."""
+    return Task(name, head.kind, "", SENTENCE_LABELS if head.kind == "next_sentence" else ())
+
+
+def _spend_budget(config: Config, facts: BackboneFacts) -> tuple[Config, list[dict[str, Any]]]:
+    """The config with its budget turned into densities, and a note that says which."""
+    if config.chain.budget is None:
+        return config, []
+    shapes = read_shapes(facts.folder, facts.num_layers)
+    filled = fill_densities(config, facts, shapes)
+    return filled, describe_spending(config, filled, facts, shapes)
+
+
+def _fix_paths(config: Config, folder: Path) -> Config:
+    """Paths made absolute, since the run's folder is not the one that they are relative to."""
+    also = {name: part.model_copy(update={"data": _fix_data(part.data, folder)}) for name, part in config.also.items()}
+    stages = config.stages and tuple(
+        stage.model_copy(update={"data": fix_path(stage.data, folder)}) if stage.data else stage
+        for stage in config.stages
+    )
+    start = config.start and config.start.model_copy(update={"run": fix_path(config.start.run, folder)})
+    fixed = {"data": _fix_data(config.data, folder), "also": also, "stages": stages, "start": start}
+    return config.model_copy(update={**fixed, "augment": fix_augment_paths(config.augment, folder)})
+
+
+def _fix_data(data: DataConfig, folder: Path) -> DataConfig:
+    given = {key: getattr(data, key) for key in ("train", "validation", "test")}
+    return data.model_copy(
+        update={key: fix_path(value, folder) for key, value in given.items() if isinstance(value, str)}
+    )
+
+
+def fix_path(value: str, folder: Path) -> str:
+    """A path made absolute where it leads somewhere; anything else is a name and stays."""
+    path = (folder / value).expanduser()
+    return str(path.resolve()) if path.exists() else value

@@ -1,0 +1,248 @@
+"""One run from its config to its folder: rows, features, training, predictions, report, bundle.
+
+DIR/config.yaml  events.jsonl  predictions/{validation,test}.parquet  model/  report.json
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import closing, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import torch
+
+from chain_core.config import Config, dump_yaml
+from chain_core.data.answers import drop_starts
+from chain_core.data.rows import take_texts
+from chain_core.data.schema import Task
+from chain_core.data.text import Texts
+from chain_core.errors import ResourceError
+from chain_core.modeling.bundle import save_bundle
+from chain_core.modeling.catalogue import BackboneFacts
+from chain_core.modeling.chain import count_parameters
+from chain_core.modeling.device import choose_device, choose_precision, release_devices
+from chain_core.modeling.model import ChainModel, build_model
+from chain_core.modeling.tuning import is_added
+from chain_core.reports.metrics import compute_report
+from chain_core.reports.predictions import HeadInfo, Predictions, build_predictions, save_predictions
+from chain_core.services.machine import release_memory
+from chain_core.services.rows.prepare import prepare_run
+from chain_core.services.rows.replay import find_bundle
+from chain_core.services.runs.checkpoints import compute_run_key, prune_checkpoints
+from chain_core.services.runs.journal import Journal
+from chain_core.services.runs.trackers import follow
+from chain_core.storage.disk import is_full
+from chain_core.storage.entries import make_room
+from chain_core.storage.locks import hold_folder
+from chain_core.training.assemble import Emit, Material, build_feed, build_stage_feeds
+from chain_core.training.control import Interruption, ReadControl, Stopped, ask_nothing, heed, heed_early
+from chain_core.training.evaluate import Answers, compute_answers
+from chain_core.training.feed import Feed
+from chain_core.training.loop import train
+from chain_core.training.outcome import Outcome, StageOutcome
+from chain_core.training.start import Start, match_start
+
+PATIENCE = 20.0
+"""Seconds to wait for a run's folder: whoever holds it should be leaving, its run having been given to another."""
+
+
+def execute_run(
+    config: Config,
+    out: Path,
+    *,
+    folder: Path,
+    emit: Emit,
+    read_control: ReadControl = ask_nothing,
+    resume: bool = False,
+    notes: Sequence[Mapping[str, Any]] = (),
+    layers: Sequence[int] = (),
+) -> dict[str, Any]:
+    """Run a config and return its report. `folder` is what relative paths are relative to.
+
+    Events go to `emit` and to `events.jsonl`. `resume`: go on from the newest checkpoint in the folder, if there is one
+    that fits; the first event, `resumed`, says after how many of the earlier events the new ones stand. `notes`: told
+    first of all, of earlier attempts. `layers`: backbone layers that other runs on the same rows will read; they are
+    cached in the same pass.
+    Raises ChainError for what the user can mend, Paused and Cancelled where `read_control` asks for it.
+    """
+    try:
+        with hold_folder(out, PATIENCE, lambda: heed(read_control())):
+            return _perform(config, out, folder, emit, read_control, notes, layers, resume=resume)
+    except Interruption as caught:
+        interruption = type(caught)
+    except OSError as error:
+        if is_full(error):
+            raise ResourceError("disk_full", folder=str(out)) from error
+        raise
+    except torch.OutOfMemoryError as error:
+        raise ResourceError("device_memory", batch_size=config.train.batch_size) from error
+    finally:
+        with suppress(OSError):
+            make_room()  # the run's own entries are free again, and count as the last used
+    # A new one: the old one holds on to the model, and the device's memory is to be free for other runs.
+    release_memory()
+    release_devices()
+    raise interruption
+
+
+def _perform(
+    config: Config,
+    out: Path,
+    folder: Path,
+    emit: Emit,
+    read_control: ReadControl,
+    notes: Sequence[Mapping[str, Any]],
+    layers: Sequence[int],
+    *,
+    resume: bool,
+) -> dict[str, Any]:
+    """The run and its journal, in a folder that nobody else writes to."""
+    with closing(Journal(out, emit, notes, resume=resume)) as journal:
+        try:
+            report = _execute(config, out, folder, journal, read_control, layers)
+        except Stopped:
+            report = {}
+            journal.tell({"kind": "done", "reason": "stopped", "report": report})
+        if journal.reason != "stopped":
+            prune_checkpoints(out, 0)
+        return report
+
+
+def _execute(
+    config: Config, out: Path, folder: Path, journal: Journal, read_control: ReadControl, layers: Sequence[int]
+) -> dict[str, Any]:
+    tell = journal.tell
+    tell({"kind": "phase", "phase": "reading"})
+    # A run that goes on has something to report on: a stop waits until its training is there again.
+    early = read_control if journal.checkpoint is None else partial(_read_but_stop, read_control)
+    material = prepare_run(config, folder, lambda: heed_early(early()), layers)
+    release_memory()
+    config = material.config
+    for note in material.notes:
+        tell({"kind": "note", **note})
+    (out / "config.yaml").write_text(dump_yaml(config), encoding="utf-8")
+    device = choose_device(config.train.device)
+    dtype = choose_precision(config.train.precision, device)
+    model = build_model(config, material.tasks, material.facts)
+    start = _match_start(material, model, folder, tell)
+    before = time.perf_counter()
+    feed = build_feed(material, model, device, dtype, tell, early)
+    feeds = build_stage_feeds(material, model, feed, device, dtype, tell, early)
+    release_memory()
+    seconds = {"features": time.perf_counter() - before}
+
+    journal.fit(compute_run_key(config, feed, feeds, material.facts, start))
+    tell({"kind": "phase", "phase": "training"})
+    step = journal.checkpoint.step if journal.checkpoint is not None else 0
+    with follow(config, out, tell, step) as told:
+        outcome = _drive(
+            train(
+                model, feed, material.tasks, config, device, dtype, read_control, feeds=feeds, start=start,
+                keeper=journal.build_keeper(config.train), checkpoint=journal.checkpoint,
+            ),
+            told,
+        )  # fmt: skip
+    seconds["training"] = outcome.seconds
+    release_memory()
+
+    tell({"kind": "phase", "phase": "evaluating"})
+    predictions = {
+        split: _predict(material, feed, model, split, device, dtype, read_control)
+        for split in ("validation", "test")
+        if len(feed.splits[split]) and model.chain.answering_heads
+    }
+    tell({"kind": "phase", "phase": "saving"})
+    for split, part in predictions.items():
+        save_predictions(part, out / "predictions" / f"{split}.parquet")
+    save_bundle(out / "model", model, config, material.tasks, material.facts)
+    report = {
+        **compute_report(predictions),
+        "best_epoch": outcome.best_epoch,
+        **({"stages": [_describe_stage(stage) for stage in outcome.stages]} if config.stages else {}),
+        "seconds": {**seconds, "total": journal.seconds},
+        "parameters": _describe_parameters(model, material.facts),
+    }
+    (out / "report.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
+    tell({"kind": "done", "reason": outcome.reason, "report": report})
+    return report
+
+
+def _read_but_stop(read_control: ReadControl) -> str:
+    word = read_control()
+    return "" if word == "stop" else word
+
+
+def _match_start(material: Material, model: ChainModel, folder: Path, tell: Emit) -> Start | None:
+    """The weights of the run that this one starts from, and what is said of them."""
+    if material.config.start is None:
+        return None
+    start = match_start(find_bundle(material.config.start.run, folder), model, material.config, material.facts)
+    for note in start.notes:
+        tell({"kind": "note", **note})
+    return start
+
+
+def _drive(events, tell: Emit) -> Outcome:
+    """Pass a generator's events on; its return value."""
+    while True:
+        try:
+            tell(next(events))
+        except StopIteration as end:
+            return end.value
+
+
+def _predict(
+    material: Material, feed: Feed, model: ChainModel, split: str, device, dtype, read_control: ReadControl
+) -> Predictions:
+    rows = feed.splits[split]
+    answers = compute_answers(
+        model, feed, rows, device, dtype, labelled=False, check=lambda: heed(read_control())
+    )  # fmt: skip
+    return build_answer_table(answers, material.texts, feed.gold, material.tasks, split, material.config.name)
+
+
+def build_answer_table(
+    answers: Answers,
+    texts: Sequence[Texts],
+    gold: Mapping[str, pa.Array],
+    tasks: tuple[Task, ...],
+    split: str,
+    run: str,
+) -> Predictions:
+    """Answers beside their rows and gold labels, in the form that is saved."""
+    rows = pa.array(answers.rows)
+    columns: dict[str, Any] = {"row": answers.rows, **take_texts(texts, answers.rows)}
+    heads = {}
+    for task in tasks:
+        depths = tuple(depth for name, depth in answers.values if name == task.name)
+        if not depths:
+            continue
+        heads[task.name] = HeadInfo(task.kind, depths, task.label_space, task.data)
+        columns[f"gold:{task.name}"] = drop_starts(gold[task.name].take(rows))
+        for depth in depths:
+            columns[f"pred:{task.name}@{depth}"] = answers.values[task.name, depth]
+            if task.kind != "regression":
+                columns[f"conf:{task.name}@{depth}"] = answers.confidence[task.name, depth]
+    return build_predictions(columns, heads, split=split, run=run)
+
+
+def _describe_stage(stage: StageOutcome) -> dict[str, Any]:
+    keys = ("name", "objective", "epochs", "best_epoch", "seconds", "validation")
+    return {key: getattr(stage, key) for key in keys}
+
+
+def _describe_parameters(model: ChainModel, facts: BackboneFacts) -> dict[str, Any]:
+    chain = count_parameters(model.chain)
+    added = 0
+    if model.upper is not None:
+        added = sum(p.numel() for name, p in model.upper.named_parameters() if is_added(name))
+    return {
+        "trainable": count_parameters(model, trainable=True),
+        "total": facts.parameters + chain + added,
+        "per_link": [count_parameters(cell) for cell in model.chain.cells],
+    }

@@ -1,0 +1,208 @@
+"""Changed copies as train rows of a run; translation there and back through models of a folder."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from chain_core.config import resolve_config
+from chain_core.data.words import split_words
+from chain_core.errors import BackboneError, DataError
+from chain_core.modeling.translation import translate, translate_back
+from chain_core.reports.predictions import load_predictions
+from chain_core.services.drafts.checks import inspect_draft
+from chain_core.services.runs.execute import execute_run, prepare_run
+from tests.tiny import build_commands, save_tiny_translator, write_rows
+
+HEADS = {
+    "intent": {"kind": "classification", "column": "intent"},
+    "slots": {"kind": "tagging", "column": "slots"},
+    "topics": {"kind": "multilabel", "column": "topics"},
+    "score": {"kind": "regression", "column": "score"},
+}
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write_rows(tmp_path / "train.jsonl", build_commands())
+    write_rows(tmp_path / "test.jsonl", build_commands(30))
+    return tmp_path
+
+
+def build_mapping(model, /, **sections):
+    return {
+        "data": {"train": "train.jsonl", "validation": 0.2, "test": "test.jsonl"},
+        "input": {"tokens": "tokens"},
+        "backbone": {"name": str(model)},
+        "chain": {"depth": 1, "width": 16},
+        "heads": HEADS,
+        "train": {"epochs": 1},
+        **sections,
+    }
+
+
+def prepare(folder, model, /, **sections):
+    material = prepare_run(resolve_config(build_mapping(model, **sections)), folder)
+    (part,) = material.sets
+    return SimpleNamespace(
+        table=part.table, texts=part.texts, splits=part.splits, notes=material.notes, config=material.config
+    )
+
+
+@pytest.fixture(scope="session")
+def translator(tmp_path_factory):
+    return save_tiny_translator(tmp_path_factory.mktemp("translator") / "t5")
+
+
+def test_copies_join_the_train_rows_alone(folder, backbone):
+    plain = prepare(folder, backbone)
+    material = prepare(folder, backbone, augment={"copies": 3, "delete": 0.3, "swap": 0.3})
+    count = plain.table.num_rows
+    for split in ("validation", "test"):
+        np.testing.assert_array_equal(plain.splits[split], material.splits[split])
+    train = material.splits["train"]
+    np.testing.assert_array_equal(train[: len(plain.splits["train"])], plain.splits["train"])
+    added = train[len(plain.splits["train"]) :]
+    assert added.tolist() == list(range(count, material.table.num_rows))
+    assert 0.8 < len(added) / (3 * len(plain.splits["train"])) <= 1
+    assert material.texts.first.slice(0, count).equals(plain.texts.first)
+    assert material.table.column_names == plain.table.column_names
+    assert {note["code"] for note in material.notes} >= {"rows_augmented"}
+
+
+def test_labels_of_a_copy_are_its_rows(folder, backbone):
+    material = prepare(folder, backbone, augment={"copies": 1, "delete": 0, "swap": 0.4, "replace": 0})
+    rows = material.table.to_pylist()
+    known = {tuple(sorted(row["tokens"])): row for row in rows[:120]}
+    kinds = {**dict.fromkeys(("red", "green", "warm", "light"), "colour"), "kitchen": "place", "hall": "place"}
+    for row in rows[150:]:
+        own = known[tuple(sorted(row["tokens"]))]
+        assert row["topics"] == own["topics"]
+        assert row["text"] in {other["text"] for other in rows[:150]}, "columns that are not read stay"
+        for word, tag in zip(row["tokens"], row["slots"] or [], strict=bool(row["slots"])):
+            assert tag.partition("-")[2] == kinds.get(word, "")
+
+
+def test_synonyms_beside_the_file(folder, backbone):
+    (folder / "same.txt").write_text("light, lamp\nkitchen, galley\n")
+    settings = {"copies": 1, "delete": 0, "swap": 0, "replace": 1, "synonyms": "same.txt"}
+    material = prepare(folder, backbone, augment=settings)
+    assert material.config.augment.synonyms == str(folder / "same.txt")
+    added = material.table.slice(150).to_pylist()
+    assert len(added) == len(material.splits["train"]) / 2
+    assert all("lamp" in row["tokens"] and "light" not in row["tokens"] for row in added)
+
+
+def test_neighbours_come_from_the_backbone(folder, backbone):
+    material = prepare(folder, backbone, augment={"copies": 1, "delete": 0, "swap": 0, "replace": 1, "neighbours": 1})
+    words = {word for row in material.table.slice(150).to_pylist() for word in row["tokens"]}
+    assert words - {word for row in build_commands() for word in row["tokens"]}
+
+
+def test_missing_synonyms_stop_a_run(folder, backbone):
+    with pytest.raises(DataError, match="none") as caught:
+        prepare(folder, backbone, augment={"copies": 1, "synonyms": "none.txt"})
+    assert caught.value.code == "synonyms_missing"
+
+
+def test_a_run_with_copies_reports_its_own_rows(folder, backbone):
+    config = resolve_config(build_mapping(backbone, augment={"copies": 2}, train={"epochs": 2}))
+    events = []
+    report = execute_run(config, folder / "run", folder=folder, emit=events.append)
+    assert set(report) >= {"test", "validation"}
+    predictions = load_predictions(folder / "run" / "predictions" / "test.parquet")
+    assert predictions.table["tokens"].to_pylist() == [row["tokens"] for row in build_commands(30)]
+    written = yaml.safe_load((folder / "run" / "config.yaml").read_text())
+    again = execute_run(resolve_config(written), folder / "again", folder=folder / "run", emit=lambda event: None)
+    assert again["test"] == report["test"]
+
+
+def test_translation_is_greedy_and_in_order(translator):
+    texts = ["turn on the light", "", "stop", "play music in the warm kitchen"]
+    first = translate(texts, translator, CPU)
+    assert first[1] == ""
+    assert first == translate(texts, translator, CPU)
+    assert first[3] == translate([texts[3]], translator, CPU)[0]
+    assert translate_back(texts, (translator, translator), CPU) == translate(first, translator, CPU)
+
+
+def test_the_first_copy_is_translated_where_no_tags_are(folder, backbone, translator):
+    settings = {"copies": 2, "delete": 0.3, "back_translation": [str(translator), str(translator)]}
+    material = prepare(folder, backbone, augment=settings)
+    notes = {note["code"]: note["params"] for note in material.notes}
+    train = material.splits["train"][material.splits["train"] < 150]
+    rows = material.table.to_pylist()
+    tagged = [row for row in train if rows[row]["slots"]]
+    assert notes["rows_not_translated"]["rows"] == len(tagged)
+    first = rows[150]
+    assert not first["slots"]
+    assert first["tokens"] in [split_words(text) for text in translate_whole(rows, train, translator)]
+    assert all(row["tokens"] for row in rows[150:])
+
+
+def translate_whole(rows, train, translator):
+    texts = [" ".join(rows[row]["tokens"]) for row in train if not rows[row]["slots"]]
+    return translate_back(texts, (translator, translator), CPU)
+
+
+def test_texts_and_pairs_are_translated(folder, backbone, translator):
+    rows = [{"a": f"turn on the light {number}", "b": "stop the music", "y": "xyz"[number % 3]} for number in range(30)]
+    write_rows(folder / "train.jsonl", rows)
+    sections = {
+        "data": {"train": "train.jsonl", "validation": 0.2},
+        "heads": {"y": {"kind": "classification", "column": "y"}},
+        "augment": {"copies": 1, "back_translation": [str(translator), str(translator)]},
+    }
+    material = prepare(folder, backbone, **sections, input={"text": "a", "pair": "b"})
+    expected = translate_back(["stop the music"], (translator, translator), CPU)
+    assert set(material.texts.second.to_pylist()[30:]) == set(expected)
+    assert material.table["b"].to_pylist()[30:] == material.texts.second.to_pylist()[30:]
+    material = prepare(folder, backbone, **sections, input={"text": "a"})
+    assert len(material.texts) == 30 + len(material.splits["train"]) // 2
+
+
+def test_unfit_translators_are_named(folder, translator, tmp_path):
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    with pytest.raises(BackboneError, match="broken") as caught:
+        translate(["a"], broken, CPU)
+    assert caught.value.code == "translation_missing"
+    for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
+        (broken / name).write_bytes((translator / name).read_bytes())
+    (broken / "model.safetensors").write_bytes(b"no")
+    with pytest.raises(BackboneError) as caught:
+        translate(["a"], broken, CPU)
+    assert caught.value.code == "translation_unreadable"
+
+
+def test_rows_whose_labels_point_at_places_get_no_copies(folder, backbone):
+    from dataclasses import replace
+
+    from chain_core.services.rows.augmentation import augment_set
+
+    material = prepare_run(resolve_config(build_mapping(backbone)), folder)
+    config = material.config.model_copy(update={"augment": material.config.augment.model_copy(update={"copies": 1})})
+    pointing = tuple(replace(task, kind="relation") if task.name == "intent" else task for task in material.tasks)
+    changed, notes = augment_set(replace(material.sets[0], tasks=pointing), config, material.facts)
+    added = changed.table.slice(150).to_pylist()
+    assert added
+    assert all(row["intent"] is None for row in added)
+    assert "rows_not_augmented" in {note["code"] for note in notes}
+
+
+@pytest.mark.parametrize(
+    ("augment", "path", "code"),
+    [
+        ({"synonyms": "none.txt"}, "augment.synonyms", "synonyms_missing"),
+        ({"back_translation": ["none", "train.jsonl"]}, "augment.back_translation", "translation_missing"),
+    ],
+)
+def test_a_draft_names_missing_files(folder, augment, path, code):
+    draft = {"data": {"train": "train.jsonl"}, "augment": augment}
+    problems = {(problem.path, problem.error.code) for problem in inspect_draft(draft, folder, None).problems}
+    assert (path, code) in problems

@@ -1,0 +1,185 @@
+"""The worker process by itself: its protocol and its end."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from threading import Thread, Timer
+
+import pytest
+
+from chain_core.config import resolve_config
+from chain_core.paths import PROJECT
+from chain_core.services.store.store import Store
+from chain_core.services.workers.runners import InlineRunner, ProcessRunner, build_runner
+from tests.services.waiting import wait_for
+
+
+def start(store: Store, role: str = "trainer") -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "chain_core.services.workers.worker", "--store", store.url, "--role", role]
+    return subprocess.Popen(
+        command, cwd=PROJECT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def add_claimed(store: Store, name: str, epochs: int = 1) -> dict:
+    """The command that has a new run executed."""
+    store.add_run(resolve_config({"name": name, "data": {"train": "x"}, "train": {"epochs": epochs}}))
+    run = store.claim_run({})
+    assert run is not None
+    return {"do": "run", "run": run.id, "claim": run.claim}
+
+
+def test_stdout_holds_answers_only(store: Store) -> None:
+    worker = start(store)
+    command = add_claimed(store, "one")
+    out, err = worker.communicate(json.dumps({**command, "request": 1}) + "\n", timeout=60)
+    # The end of stdin ends the process, perhaps before the run: whatever came is JSON.
+    assert all(isinstance(json.loads(line), dict) for line in out.splitlines())
+    assert "printed by C" not in out
+    assert worker.returncode == 0
+    assert "the server is gone" in err
+
+
+def test_prints_do_not_break_the_protocol(store: Store, trainer: ProcessRunner) -> None:
+    command = add_claimed(store, "one")
+    assert trainer.ask(command)["state"] == "finished"
+    log = trainer._log.read_text()
+    assert "a library prints" in log
+    assert "printed by C" in log
+
+
+def begin(store: Store, name: str, epochs: int) -> tuple[subprocess.Popen[str], str]:
+    """A worker in the middle of a run."""
+    worker = start(store)
+    assert worker.stdin is not None
+    assert worker.stdout is not None
+    assert json.loads(worker.stdout.readline())["ready"]
+    command = add_claimed(store, name, epochs)
+    worker.stdin.write(json.dumps({**command, "request": 1}) + "\n")
+    worker.stdin.flush()
+    wait_for(lambda: store.get_run(command["run"]).progress.get("epoch"))
+    return worker, command["run"]
+
+
+def test_a_worker_whose_server_is_gone_finishes_its_run_and_ends(store: Store) -> None:
+    worker, run_id = begin(store, "slow", epochs=3)
+    worker.stdin.close()
+    worker.stdout.close()
+    assert worker.wait(60) == 0
+    assert store.get_run(run_id).state == "finished"
+    assert [event["step"] for event in store.read_events(run_id, kinds=("step",))] == list(range(1, 31))
+
+
+def test_a_worker_whose_server_is_gone_still_does_what_it_is_asked(store: Store) -> None:
+    worker, run_id = begin(store, "slow", epochs=10_000)
+    worker.stdin.close()
+    store.request_stop(run_id)
+    assert worker.wait(60) == 0
+    assert store.get_run(run_id).state == "stopped"
+
+
+def test_an_idle_worker_ends_with_its_server(store: Store) -> None:
+    worker = start(store)
+    assert worker.stdin is not None
+    assert worker.stdout is not None
+    assert json.loads(worker.stdout.readline())["ready"]
+    worker.stdin.close()
+    assert worker.wait(60) == 0
+
+
+@pytest.mark.parametrize("how", ["word", "signal"])
+def test_a_worker_that_is_to_leave_puts_its_run_back(store: Store, how: str) -> None:
+    worker, run_id = begin(store, "slow", epochs=10_000)
+    if how == "word":
+        worker.stdin.write(json.dumps({"do": "leave"}) + "\n")
+        worker.stdin.close()
+    else:
+        worker.terminate()
+    assert worker.wait(60) == 0
+    run = store.get_run(run_id)
+    assert (run.state, run.worker, run.error, run.deaths) == ("queued", None, None, ())
+
+
+def test_trainer_is_nicer_than_predictor(store: Store, trainer: ProcessRunner) -> None:
+    command = add_claimed(store, "one")
+    trainer.ask(command)
+    predictor = ProcessRunner(store.url, "predictor")
+    try:
+        predictor.ask({"do": "predict", "run": command["run"], "rows": [{"text": "a"}]})
+        assert trainer.pid is not None
+        assert predictor.pid is not None
+        mine = os.getpriority(os.PRIO_PROCESS, 0)
+        assert os.getpriority(os.PRIO_PROCESS, trainer.pid) == min(19, mine + 15)
+        assert os.getpriority(os.PRIO_PROCESS, predictor.pid) == mine
+    finally:
+        predictor.close()
+
+
+def test_chinese_goes_through_the_pipe(store: Store) -> None:
+    runner = ProcessRunner(store.url, "predictor")
+    command = add_claimed(store, "one")
+    try:
+        answer = runner.ask({"do": "predict", "run": command["run"], "rows": [{"text": "打开\n客厅的灯 \u2028"}]})
+        assert answer["rows"][0]["text"] == "打开\n客厅的灯 \u2028"
+    finally:
+        runner.close()
+
+
+def test_inline_runner_does_the_same(store: Store, monkeypatch) -> None:
+    monkeypatch.setenv("CHAIN_WORKER", "inline")
+    runner = build_runner(store, "trainer")
+    assert isinstance(runner, InlineRunner)
+    command = add_claimed(store, "one")
+    assert runner.ask(command) == {"state": "finished"}
+    assert store.get_run(command["run"]).state == "finished"
+
+
+def test_a_late_worker_leaves_a_run_that_it_has_lost_alone(store: Store, monkeypatch) -> None:
+    monkeypatch.setenv("CHAIN_WORKER", "inline")
+    command = add_claimed(store, "one")
+    assert store.requeue_run(command["run"], command["claim"]) == "queued"
+    assert build_runner(store, "trainer").ask(command) == {"state": "lost"}
+    run = store.get_run(command["run"])
+    assert (run.state, run.worker) == ("queued", None)
+    assert store.read_events(run.id) == []
+
+
+def test_a_worker_that_loses_its_run_in_the_middle_writes_no_more(store: Store) -> None:
+    trainer, events = ProcessRunner(store.url, "trainer"), []
+    command = add_claimed(store, "slow", epochs=10_000)
+    answer = Thread(target=lambda: events.append(trainer.ask(command)))
+    answer.start()
+    try:
+        wait_for(lambda: store.get_run(command["run"]).progress.get("epoch"))
+        store.requeue_run(command["run"], command["claim"])
+        told = len(store.read_events(command["run"]))
+        answer.join(30)
+        assert events == [{"state": "lost", "request": 1}]
+        assert len(store.read_events(command["run"])) == told
+        assert store.get_run(command["run"]).state == "queued"
+    finally:
+        trainer.close()
+
+
+@pytest.mark.parametrize(("control", "state"), [("pause", "paused"), ("cancel", "cancelled"), ("stop", "stopped")])
+def test_a_worker_does_what_it_is_asked(store: Store, trainer: ProcessRunner, control: str, state: str) -> None:
+    command = add_claimed(store, "slow", epochs=10_000)
+    Timer(0.5, lambda: getattr(store, f"request_{control}")(command["run"])).start()
+    assert trainer.ask(command)["state"] == state
+    assert store.get_run(command["run"]).state == state
+
+
+def test_a_second_attempt_tells_its_story_from_the_start(store: Store, trainer: ProcessRunner) -> None:
+    command = add_claimed(store, "one")
+    store.append_events(command["run"], [{"kind": "step", "step": n, "loss": 1.0} for n in range(500)])
+    store.requeue_run(command["run"], command["claim"])
+    again = store.claim_run({})
+    assert again is not None
+    assert trainer.ask({**command, "claim": again.claim})["state"] == "finished"
+    steps = [event["step"] for event in store.read_events(again.id, kinds=("step",))]
+    assert steps == list(range(1, 11))
+    assert store.read_curves(again.id)["train/loss"].step == steps
