@@ -11,18 +11,26 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chain_core.cli_parts import Progress, read_config, slug
 from chain_core.cli_sweep import add_sweep
+from chain_core.cli_team import run_together
 from chain_core.errors import ChainError, ConfigError, DataError, RunError
+from chain_core.modeling.team import Team, is_launched
+
+if TYPE_CHECKING:
+    from chain_core.config import Config
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit status."""
     options = build_parser().parse_args(arguments)
     try:
+        if is_launched() and options.action is not run_train:
+            return run_together(_refuse)
         return options.action(options) or 0
     except ChainError as error:
         print(" ".join(str(error).split()), file=sys.stderr)
@@ -69,22 +77,32 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def run_train(options: argparse.Namespace) -> int:
+    return run_together(partial(_train, options))
+
+
+def _refuse(team: Team) -> int:
+    raise RunError("only_training_together")
+
+
+def _train(options: argparse.Namespace, team: Team) -> int:
     from chain_core.config import resolve_config
 
-    config = resolve_config(read_config(options.config, options.overrides))
+    config = team.lead(lambda: resolve_config(read_config(options.config, options.overrides)))
     from chain_core.services.runs.checkpoint_names import find_step
     from chain_core.services.runs.execute import execute_run
     from chain_core.services.runs.interrupts import PauseOnInterrupt
     from chain_core.training.control import Paused
 
     out = options.out or Path("runs") / slug(config.name)
-    _check_folder(out, resume=options.resume)
+    team.lead(lambda: _check_folder(out, resume=options.resume))
+    if not team.main:
+        return _follow(options, config, out, team)
     progress = Progress(sys.stderr)
     try:
         with PauseOnInterrupt(lambda: progress.say("phases.pausing")) as control:
             report = execute_run(
                 config, out, folder=options.config.resolve().parent, emit=progress,
-                read_control=control.read, resume=options.resume,
+                read_control=control.read, resume=options.resume, team=team,
             )  # fmt: skip
     except Paused:
         progress.close()
@@ -93,6 +111,21 @@ def run_train(options: argparse.Namespace) -> int:
     finally:
         progress.close()
     print(json.dumps(report, indent=1))
+    return 0
+
+
+def _follow(options: argparse.Namespace, config: Config, out: Path, team: Team) -> int:
+    """Train along with the main process, which alone speaks, writes, and heeds the user."""
+    from chain_core.services.runs.execute import execute_run
+    from chain_core.training.control import Paused
+
+    try:
+        execute_run(
+            config, out, folder=options.config.resolve().parent, emit=lambda event: None,
+            resume=options.resume, team=team,
+        )  # fmt: skip
+    except Paused:
+        return 130
     return 0
 
 

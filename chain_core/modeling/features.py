@@ -25,8 +25,9 @@ from chain_core.modeling.backbones import Backbone
 from chain_core.modeling.batch import build_batch
 from chain_core.modeling.chain import compute_pooled
 from chain_core.modeling.device import autocast
+from chain_core.modeling.shards import write_shards
+from chain_core.modeling.team import SOLO, Team
 from chain_core.storage.disk import reserve
-from chain_core.storage.drafts import open_draft
 from chain_core.storage.entries import make_room, touch_entry
 from chain_core.storage.leases import read_leased
 
@@ -51,11 +52,13 @@ def compute_features(
     meta: Mapping[str, Any],
     progress: Callable[[int, int], None],
     others: Sequence[int] = (),
+    team: Team = SOLO,
 ) -> dict[int, np.ndarray]:
     """Layer -> memory-mapped states, (S, H), or vectors, (N, H), of all rows; only what is missing is computed.
 
     `load_lower` is called only then. `others`: layers that somebody else will ask for, kept where a pass is made
-    anyway. `meta` is kept for people to read. `progress(rows done, rows)` may raise to stop.
+    anyway. `meta` is kept for people to read. `progress(rows done, rows)` may raise to stop. `team`: each of its
+    processes computes a share of the rows; `progress` is called by all alike.
     The folder stays leased until the arrays are gone.
     """
     kind = "pooled" if pooled else "layer"
@@ -66,7 +69,8 @@ def compute_features(
     def fill(missing: Mapping[int, str]) -> None:
         for stored in (np.float16, np.float32):
             with suppress(_HalfOverflow):
-                _write(load_lower(), encoded, missing, folder, device, dtype, pooled, progress, stored)
+                lower = team.together(load_lower)
+                _write(lower, encoded, missing, folder, device, dtype, pooled, progress, stored, team)
                 return
 
     def add_spare(missing: dict[int, str]) -> dict[int, str]:
@@ -77,13 +81,19 @@ def compute_features(
             return missing
         return {**missing, **{layer: name for layer, name in lower.items() if not (folder / name).is_file()}}
 
-    def read() -> dict[int, np.ndarray]:
+    def find_missing() -> dict[int, str]:
         touch_entry(folder, {**meta, "rows": encoded.rows, "tokens": len(encoded.input_ids)})
         missing = {layer: name for layer, name in names.items() if not (folder / name).is_file()}
+        if not missing:
+            return {}
+        wanted = {layer: f"{kind}-{layer}.npy" for layer in others}
+        return add_spare(missing | {layer: name for layer, name in wanted.items() if not (folder / name).is_file()})
+
+    def read() -> dict[int, np.ndarray]:
+        missing = team.lead(find_missing)
         if missing:
-            wanted = {layer: f"{kind}-{layer}.npy" for layer in others}
-            fill(add_spare(missing | {layer: name for layer, name in wanted.items() if not (folder / name).is_file()}))
-        return {layer: _open(folder / name) for layer, name in names.items()}
+            fill(missing)
+        return team.together(lambda: {layer: _open(folder / name) for layer, name in names.items()})
 
     return read_leased(folder, read, lambda arrays: arrays.values())
 
@@ -97,27 +107,37 @@ class _HalfOverflow(Exception):
     """A state too large for float16."""
 
 
-def _write(lower, encoded, names, folder, device, dtype, pooled, progress, stored) -> None:
+def _write(lower, encoded, names, folder, device, dtype, pooled, progress, stored, team) -> None:
     """Compute the layers of `names` and write them, each under its name."""
     width = lower.model.config.hidden_size
-    count = encoded.rows if pooled else len(encoded.input_ids)
-    needed = len(names) * count * width * np.dtype(stored).itemsize
-    make_room(needed)
-    _check_disk(folder, needed)
+    batches = list(split_by_tokens(encoded.lengths, np.arange(encoded.rows), TOKENS_PER_BATCH))
+
+    def count(rows: np.ndarray) -> int:
+        return len(rows) if pooled else int(encoded.lengths[rows].sum())
+
+    def read(batches: Sequence[np.ndarray]) -> Iterator[tuple[np.ndarray, Mapping[int, np.ndarray]]]:
+        for rows, states in _run(lower, encoded, list(names), device, dtype, pooled, batches):
+            if stored is np.float16 and any(
+                len(state) and float(np.abs(state).max()) > LARGEST_HALF for state in states.values()
+            ):
+                raise _HalfOverflow
+            yield rows, states
+
+    def check_room() -> None:
+        # In shards every number is written twice.
+        needed = len(names) * count(np.arange(encoded.rows)) * width * np.dtype(stored).itemsize * min(team.size, 2)
+        make_room(needed)
+        _check_disk(folder, needed)
+
+    def create(path: Path, length: int) -> np.ndarray:
+        return _create(path, stored, (length, width))
+
+    def find(rows: np.ndarray) -> np.ndarray:
+        return rows if pooled else _positions(encoded, rows)
+
+    team.lead(check_room)
     try:
-        with open_draft(folder) as draft:
-            arrays = {layer: _create(draft.path(name), stored, (count, width)) for layer, name in names.items()}
-            done = 0
-            for rows, states in _run(lower, encoded, list(names), device, dtype, pooled):
-                target = rows if pooled else _positions(encoded, rows)
-                for layer, state in states.items():
-                    if stored is np.float16 and len(state) and float(np.abs(state).max()) > LARGEST_HALF:
-                        raise _HalfOverflow
-                    arrays[layer][target] = state
-                done += len(rows)
-                progress(done, encoded.rows)
-            arrays.clear()
-            draft.publish()
+        write_shards(team, folder, names, batches, read, count=count, find=find, create=create, progress=progress)
     except FileNotFoundError:
         raise  # the folder was evicted under our hands
     except OSError as error:
@@ -132,9 +152,11 @@ def _create(path: Path, dtype: Any, shape: tuple[int, int]) -> np.ndarray:
 
 
 @torch.inference_mode()
-def _run(lower, encoded, layers, device, dtype, pooled) -> Iterator[tuple[np.ndarray, Mapping[int, np.ndarray]]]:
+def _run(
+    lower, encoded, layers, device, dtype, pooled, batches
+) -> Iterator[tuple[np.ndarray, Mapping[int, np.ndarray]]]:
     lower.to(device).eval()
-    for rows in split_by_tokens(encoded.lengths, np.arange(encoded.rows), TOKENS_PER_BATCH):
+    for rows in batches:
         batch = build_batch(encoded, rows).to(device)
         with autocast(device, dtype):
             states = lower(batch.mask, batch.input_ids, batch.token_type_ids)

@@ -30,7 +30,7 @@ class Draft:
     def publish(self) -> None:
         """Rename all files; what readers take for the mark of a whole entry must have been asked for last."""
         for path in self._names.values():
-            _sync(path)
+            sync(path)
         for name, path in self._names.items():
             path.replace(self._folder / name)
         self._names = {}
@@ -66,7 +66,7 @@ def sweep_drafts(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def _sync(path: Path) -> None:
-    """To the disk itself, so that the rename cannot get there first."""
+def sync(path: Path) -> None:
+    """To the disk itself, so that a rename, or another machine's reading, cannot get there first."""
     with path.open("rb") as file, contextlib.suppress(OSError):
         os.fsync(file.fileno())

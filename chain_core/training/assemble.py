@@ -22,6 +22,7 @@ from chain_core.modeling.catalogue import BackboneFacts, compute_tokenizer_key, 
 from chain_core.modeling.features import compute_cache_key, compute_features
 from chain_core.modeling.model import ChainModel, load_lower
 from chain_core.modeling.reads import needs_places, needs_positions
+from chain_core.modeling.team import SOLO, Team
 from chain_core.paths import get_folder
 from chain_core.storage.entries import load_limit
 from chain_core.training.control import ReadControl, heed_early
@@ -62,16 +63,19 @@ def build_feed(
     dtype: torch.dtype,
     tell: Emit,
     read_control: ReadControl,
+    team: Team = SOLO,
 ) -> Feed:
-    """All rows ready to be cut into batches. Tells phase, note and progress events; raises Interruption."""
+    """All rows ready to be cut into batches. Tells phase, note and progress events; raises Interruption.
+
+    `team`: each of its processes gets all rows, of which the main one computes those on disk first, or all do together.
+    """
     config = material.config
     tell({"kind": "phase", "phase": "features"})
-    progress = _watch(tell, read_control)
-    parts = _encode(material, tell, progress)
+    parts = _encode(material, tell, _watch(tell, read_control), team)
     encoded = join_encoded(parts)
     pooled = not needs_positions(config)
     source = material.sets[0].source
-    hidden = _read_hidden(material, model, encoded, device, dtype, pooled, tell, progress, source)
+    hidden = _read_hidden(material, model, encoded, device, dtype, pooled, tell, read_control, source, team)
     gold = join_gold(material.sets, material.tasks)
     labels = encode_all_labels(gold, [task for task in material.tasks if task.name in gold])
     labels = drop_cut_labels(labels, parts, material.sets, tell) | build_causal_labels(config, encoded)
@@ -87,15 +91,16 @@ def build_stage_feeds(
     dtype: torch.dtype,
     tell: Emit,
     read_control: ReadControl,
+    team: Team = SOLO,
 ) -> dict[int, Feed]:
     """Number of each stage that learns the texts themselves -> its rows; as `build_feed`."""
-    config, progress = material.config, _watch(tell, read_control)
+    config = material.config
 
     def encode(texts: Texts, source: str) -> Encoded:
-        return _encode_texts(material, texts, source, config.input, progress)
+        return _encode_texts(material, texts, source, config.input, _watch(tell, read_control), team)
 
     def read(encoded: Encoded, source: str) -> Mapping[int, np.ndarray]:
-        return _read_hidden(material, model, encoded, device, dtype, feed.pooled, tell, progress, source)
+        return _read_hidden(material, model, encoded, device, dtype, feed.pooled, tell, read_control, source, team)
 
     reader = Reader(config, material.facts, model, device, dtype, feed.pooled, encode, read)
     return build_language_feeds(reader, feed, material.texts, material.unlabelled)
@@ -123,9 +128,9 @@ def drop_cut_labels(
     return kept
 
 
-def _encode(material: Material, tell: Emit, progress: Callable[[int, int], None]) -> list[Encoded]:
+def _encode(material: Material, tell: Emit, progress: Callable[[int, int], None], team: Team) -> list[Encoded]:
     """The sets' rows, each set encoded, and kept on disk, by itself."""
-    parts = [_encode_texts(material, part.texts, part.source, part.columns, progress) for part in material.sets]
+    parts = [_encode_texts(material, part.texts, part.source, part.columns, progress, team) for part in material.sets]
     for part, columns in zip(parts, (part.columns for part in material.sets), strict=True):
         if part.truncated:
             params = {"rows": part.truncated, "max_length": columns.max_length or material.facts.max_length}
@@ -134,22 +139,31 @@ def _encode(material: Material, tell: Emit, progress: Callable[[int, int], None]
 
 
 def _encode_texts(
-    material: Material, texts: Texts, source: str, columns: InputConfig, progress: Callable[[int, int], None]
+    material: Material,
+    texts: Texts,
+    source: str,
+    columns: InputConfig,
+    progress: Callable[[int, int], None],
+    team: Team,
 ) -> Encoded:
     facts = material.facts
-    return load_encoded(
-        texts,
-        compute_tokenizer_key(facts.folder),
-        lambda: load_tokenizer(facts.folder),
-        columns.max_length or facts.max_length,
-        lexical=material.config.uses_lexical,
-        places=needs_places(material.config),
-        meta={"backbone": facts.name, "data": source},
-        progress=progress,
+    return team.first(
+        lambda: load_encoded(
+            texts,
+            compute_tokenizer_key(facts.folder),
+            lambda: load_tokenizer(facts.folder),
+            columns.max_length or facts.max_length,
+            lexical=material.config.uses_lexical,
+            places=needs_places(material.config),
+            meta={"backbone": facts.name, "data": source},
+            progress=progress,
+        )
     )
 
 
-def _read_hidden(material, model, encoded, device, dtype, pooled, tell, progress, source) -> dict[int, np.ndarray]:
+def _read_hidden(
+    material, model, encoded, device, dtype, pooled, tell, read_control, source, team
+) -> dict[int, np.ndarray]:
     """Layer -> states of the frozen half, as the model needs them."""
     facts = material.facts
     hidden = compute_features(
@@ -161,8 +175,9 @@ def _read_hidden(material, model, encoded, device, dtype, pooled, tell, progress
         dtype=dtype,
         pooled=pooled,
         meta={"backbone": facts.name, "data": source, "precision": str(dtype).removeprefix("torch.")},
-        progress=progress,
+        progress=_watch(tell, team.follow(read_control)),
         others=[layer for layer in material.layers if layer <= model.base],
+        team=team,
     )
     needed, limit = sum(states.nbytes for states in hidden.values()), load_limit()
     if needed > limit:

@@ -145,6 +145,24 @@ def restore_torch_random(states: Tensors, device: torch.device) -> None:
         torch.mps.set_rng_state(states["mps"])
 
 
+def name_randoms(states: Sequence[Tensors]) -> Tensors:
+    """The generators' states of all processes, by rank: those of the first under their own names, then `cpu@1`, …"""
+    return {
+        f"{name}@{rank}" if rank else name: value for rank, part in enumerate(states) for name, value in part.items()
+    }
+
+
+def pick_random(states: Tensors, rank: int) -> Tensors:
+    """One process's own; empty where there was no such process."""
+    named = {tuple(name.partition("@")[::2]): value for name, value in states.items()}
+    return {name: value for (name, number), value in named.items() if number == (str(rank) if rank else "")}
+
+
+def count_processes(checkpoint: Checkpoint) -> int:
+    """How many had trained."""
+    return 1 + sum(name.startswith("cpu@") for name in checkpoint.tensors["random"])
+
+
 def read_random(random: np.random.Generator) -> dict[str, Any]:
     return dict(random.bit_generator.state)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,14 @@ from chain_core.config import SELF_SUPERVISED
 from chain_core.data.cells import build_note
 from chain_core.data.schema import Task
 from chain_core.modeling.model import ChainModel
+from chain_core.modeling.team import SOLO, Team
 from chain_core.training.anchors import Anchor
 from chain_core.training.checkpoint import (
     Checkpoint,
     Keeper,
     Tensors,
+    name_randoms,
+    pick_random,
     read_outcomes,
     read_random,
     read_torch_random,
@@ -47,10 +51,12 @@ class Course:
     parts: Parts
     to_come: list[Stage]
     """This stage and those after it."""
+    team: Team = SOLO
+    """The processes that train together; each has a course of its own, and all go the same way."""
     keeper: Keeper | None = None
     anchors: Sequence[Anchor] = ()
     accumulate: int = 1
-    """Parts that a batch is cut into."""
+    """Parts that a batch is cut into, in each process."""
     tuned_steps: int = 0
     """Of all stages that train the backbone."""
     step: int = 0
@@ -82,6 +88,10 @@ class Course:
         """Whether the last stage was ended by the user."""
         return bool(self.outcomes) and self.outcomes[-1].reason == "stopped"
 
+    def is_due(self) -> bool:
+        """Whether a checkpoint is."""
+        return self.keeper is not None and self.team.decide(self.keeper.is_due(self.step))
+
     def keep(
         self,
         lesson: Mapping[str, Any] | None = None,
@@ -106,11 +116,11 @@ class Course:
         if self.model.upper is not None and self.model.upper.ranks is not None:
             ranks = self.model.upper.ranks.get_state()
         state["ranks"] = ranks[0]
-        weights, random = read_weights(self.model), read_torch_random(self.device)
+        weights = read_weights(self.model)
+        random = name_randoms(self.team.collect(read_torch_random(self.device)))
+        checkpoint = Checkpoint(state, {**(tensors or {}), "weights": weights, "random": random, "ranks": ranks[1]})
         try:
-            self.keeper.keep(
-                Checkpoint(state, {**(tensors or {}), "weights": weights, "random": random, "ranks": ranks[1]})
-            )
+            self.team.lead(partial(self.keeper.keep, checkpoint))
         except OSError as error:
             if needed:
                 raise
@@ -133,4 +143,8 @@ class Course:
             assert upper is not None
             assert upper.ranks is not None
             upper.ranks.set_state(upper, self.tuned_steps, state["ranks"], checkpoint.tensors.get("ranks", {}))
-        restore_torch_random(checkpoint.tensors["random"], self.device)
+        own = pick_random(checkpoint.tensors["random"], self.team.rank)
+        if own:
+            restore_torch_random(own, self.device)
+        else:  # one of more processes than there were
+            torch.manual_seed(torch.initial_seed() + self.step)

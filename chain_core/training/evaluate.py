@@ -18,6 +18,7 @@ from chain_core.modeling.batch import Batch
 from chain_core.modeling.device import autocast, is_out_of_memory, release_devices
 from chain_core.modeling.heads import Decoded
 from chain_core.modeling.model import ChainModel
+from chain_core.modeling.team import SOLO, Team
 from chain_core.reports.metrics import LOWER_IS_BETTER, compute_joint_share, compute_metrics
 from chain_core.training.feed import Feed
 
@@ -61,16 +62,19 @@ def compute_answers(
     labelled: bool = True,
     probabilities: bool = False,
     check: Callable[[], None] = lambda: None,
+    team: Team = SOLO,
 ) -> Answers:
     """Predictions for the rows, and, with `labelled`, each head's mean loss over the rows that have its label.
 
-    `check` is called before every batch and may raise.
+    `check` is called before every batch and may raise. `team`: its processes share the batches, and the main one alone
+    gets all answers.
     """
     model.eval()
     place = {int(row): index for index, row in enumerate(rows)}
     tasks = model.chain.get_tasks()
     answers = Answers(rows)
-    sums: dict[Key, list[float]] = {key: [0.0, 0.0, 0.0] for key in model.chain.active_keys}
+    tallies: list[Tally] = []
+    given = np.zeros(len(rows), bool)
     for key in model.chain.active_keys:
         if key[0] not in model.chain.answering_heads:
             continue
@@ -78,46 +82,87 @@ def compute_answers(
         answers.confidence[key] = np.ones(len(rows), np.float32)
         if probabilities and tasks[key[0]].kind in ("classification", "multilabel", "relation"):
             answers.probabilities[key] = np.zeros((len(rows), len(tasks[key[0]].label_space)), np.float32)
-    for part, batch, logits in _run(model, feed, rows, device, dtype, labelled, check):
+    for number, part, batch, logits in _run(model, feed, rows, device, dtype, labelled, check, team):
         places = np.array([place[int(row)] for row in part])
+        given[places] = True
         for key, values in logits.items():
             head = model.chain.get_head(*key)
+            if key in answers.values:
+                _keep(answers, key, places, head.decode(values, batch), tasks[key[0]], feed, part)
             if labelled:
                 labels = batch.labels[key[0]]
                 known = head.count_known(labels, batch)
-                sums[key][0] += float(head.compute_loss(values, labels, batch)) * known
-                sums[key][1] += known
-            if key in answers.values:
-                _keep(answers, key, places, head.decode(values, batch), tasks[key[0]], feed, part)
-            elif labelled:
-                sums[key][2] += head.count_right(values, labels)  # type: ignore[operator]
-    answers.losses = {key: total / count for key, (total, count, _) in sums.items() if count}
-    answers.guessed = {key: sums[key][2] / sums[key][1] for key in answers.losses if key not in answers.values}
+                right = 0.0 if key in answers.values else head.count_right(values, labels)  # type: ignore[operator]
+                tallies.append((number, key, float(head.compute_loss(values, labels, batch)) * known, known, right))
+    if team.size > 1:
+        tallies = _collect(answers, tallies, np.flatnonzero(given), team)
+    _sum_up(answers, tallies, model.chain.active_keys)
     return answers
 
 
-def _run(model, feed, rows, device, dtype, labelled, check) -> Iterator[tuple[np.ndarray, Batch, dict[Key, Tensor]]]:
-    """Rows in batches, with their logits; a batch for which the memory does not suffice is halved."""
-    pending, most = list(feed.split_evaluation(rows))[::-1], len(rows)
-    while pending:
+Tally = tuple[int, Key, float, float, float]
+"""Of one batch and head: the batch's number, the head, its summed loss, over how much, how much was right."""
+
+
+def _sum_up(answers: Answers, tallies: Sequence[Tally], keys: Sequence[Key]) -> None:
+    """The mean losses, batch after batch, whoever computed them."""
+    sums: dict[Key, list[float]] = {key: [0.0, 0.0, 0.0] for key in keys}
+    for _, key, *values in sorted(tallies, key=lambda tally: tally[0]):
+        for index, value in enumerate(values):
+            sums[key][index] += value
+    answers.losses = {key: total / count for key, (total, count, _) in sums.items() if count}
+    answers.guessed = {key: sums[key][2] / sums[key][1] for key in answers.losses if key not in answers.values}
+
+
+def _collect(answers: Answers, tallies: list[Tally], own: np.ndarray, team: Team) -> list[Tally]:
+    """Put the other processes' answers in their places, on the main one; all tallies there."""
+    arrays = {**{("confidence", *key): part for key, part in answers.confidence.items()},
+              **{("probabilities", *key): part for key, part in answers.probabilities.items()}}  # fmt: skip
+    packs = team.collect(
+        (
+            own,
+            {key: [values[place] for place in own] for key, values in answers.values.items()},
+            {key: part[own] for key, part in arrays.items()},
+            tallies,
+        )
+    )
+    for places, named, parts, _ in packs[1:]:
+        for key, values in named.items():
+            for place, value in zip(places, values, strict=True):
+                answers.values[key][place] = value
+        for name, part in parts.items():
+            arrays[name][places] = part
+    return [tally for pack in packs for tally in pack[-1]]
+
+
+def _run(
+    model, feed, rows, device, dtype, labelled, check, team
+) -> Iterator[tuple[int, np.ndarray, Batch, dict[Key, Tensor]]]:
+    """This process's share of the rows in batches: their numbers, rows and logits; a batch for which the memory does
+    not suffice is halved."""
+    parts, most = list(feed.split_evaluation(rows)), len(rows)
+    for first in range(0, len(parts), team.size):
         check()
-        part = pending.pop()
-        if len(part) > most:
-            pending += np.array_split(part, 2)[::-1]
-            continue
-        try:
-            batch = feed.build_batch(part, labelled=labelled).to(device)
-            with autocast(device, dtype):
-                logits = model(batch)
-        except (RuntimeError, MemoryError) as error:
-            if len(part) == 1 or not is_out_of_memory(error):
-                raise
-            pending.append(part)
-            most = len(part) // 2
-        else:
-            yield part, batch, logits
-            continue
-        release_devices()
+        number = first + team.rank
+        pending = parts[number : number + 1]
+        while pending:
+            part = pending.pop()
+            if len(part) > most:
+                pending += np.array_split(part, 2)[::-1]
+                continue
+            try:
+                batch = feed.build_batch(part, labelled=labelled).to(device)
+                with autocast(device, dtype):
+                    logits = model(batch)
+            except (RuntimeError, MemoryError) as error:
+                if len(part) == 1 or not is_out_of_memory(error):
+                    raise
+                pending.append(part)
+                most = len(part) // 2
+            else:
+                yield number, part, batch, logits
+                continue
+            release_devices()
 
 
 def _keep(answers, key: Key, places: np.ndarray, decoded: Decoded, task: Task, feed: Feed, part: np.ndarray):

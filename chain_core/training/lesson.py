@@ -12,6 +12,7 @@ from chain_core.data.cells import build_note
 from chain_core.modeling.batch import Batch
 from chain_core.modeling.device import explain_memory, is_out_of_memory, release_devices
 from chain_core.modeling.model import ChainModel
+from chain_core.modeling.team import is_agreed
 from chain_core.training.checkpoint import (
     Checkpoint,
     read_best,
@@ -78,7 +79,7 @@ class Lesson:
             if word == "stop":
                 return True
             yield from self._take_step(rows)
-            if course.keeper is not None and course.keeper.is_due(course.step):
+            if course.is_due():
                 yield self.keep()
         return False
 
@@ -124,18 +125,18 @@ class Lesson:
                 return take_step(
                     course.model, batch, stage.run, self.optimiser, course.device, course.dtype,
                     anchors=course.anchors, progress=(course.tuned, course.tuned_steps) if self.tunes else None,
-                    parts=course.accumulate, read=stage.feed.read_batch, look=look,
+                    parts=course.accumulate, read=stage.feed.read_batch, look=look, team=course.team,
                 )  # fmt: skip
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
-                if course.accumulate >= len(batch.rows):
+                if course.accumulate >= len(batch.rows) or not is_agreed(course.team, error):
                     raise explain_memory(course.device, stage.settings.batch_size) from error
             # Not before the error is gone, which holds on to all that the step had computed.
             self.optimiser.zero_grad(set_to_none=True)
             release_devices()
             course.accumulate *= 2
-            rows = -(-stage.settings.batch_size // course.accumulate)
+            rows = -(-stage.settings.batch_size // (course.accumulate * course.team.size))
             yield {"kind": "note", **build_note("memory_short", parts=course.accumulate, rows=rows)}
 
     # ---- checkpoints: between two steps, or before an epoch is judged

@@ -13,6 +13,7 @@ from chain_core.config import SELF_SUPERVISED, Config
 from chain_core.data.schema import Task
 from chain_core.errors import ConfigError
 from chain_core.modeling.model import ChainModel
+from chain_core.modeling.team import SOLO, Team
 from chain_core.training.anchors import Anchor, build_pretrained_anchor
 from chain_core.training.checkpoint import Checkpoint, Keeper
 from chain_core.training.control import Paused, ReadControl, heed
@@ -40,11 +41,13 @@ def train(
     start: Start | None = None,
     keeper: Keeper | None = None,
     checkpoint: Checkpoint | None = None,
+    team: Team = SOLO,
 ) -> Generator[dict[str, Any], None, Outcome]:
     """Train the model, stage after stage; yields stage, step, epoch and checkpoint events, returns an Outcome.
 
     `feeds`: number of a stage (from 1) -> the rows of its own; `start`: the old weights that it begins with; `keeper`:
-    takes checkpoints; `checkpoint`: where to go on. Raises Paused, after a checkpoint, and Cancelled.
+    takes checkpoints; `checkpoint`: where to go on; `team`: the processes that do all this together, whose controls say
+    the same. Raises Paused, after a checkpoint, and Cancelled.
     """
     stages = plan_stages(config, feed, feeds or {})
     parts = Parts(model)
@@ -53,9 +56,10 @@ def train(
     if start is not None:
         start.apply(model)
     model.to(device)
-    torch.manual_seed(config.train.seed)
+    torch.manual_seed(config.train.seed + team.rank)  # dropout differs from process to process
     course = Course(
         model, tasks, device, dtype, read_control, np.random.default_rng(config.train.seed), parts, list(stages),
+        team=team,
         keeper=keeper,
         accumulate=config.train.accumulate,
         anchors=_build_anchors(model, config, start, device),
@@ -141,10 +145,14 @@ def _finish_epoch(lesson: Lesson) -> dict[str, Any]:
     if len(feed.splits["validation"]):
         answers = compute_answers(
             course.model, feed, feed.splits["validation"], course.device, course.dtype,
-            check=lambda: heed(course.read_control()),
+            check=lambda: heed(course.read_control()), team=course.team,
         )  # fmt: skip
-        scores = compute_scores(answers, course.tasks, feed.gold)
-        joint = compute_joint_score(answers, course.tasks, feed.gold)
+        scores, joint = course.team.lead(
+            lambda: (
+                compute_scores(answers, course.tasks, feed.gold),
+                compute_joint_score(answers, course.tasks, feed.gold),
+            )
+        )
     score = choose_score(scores, joint, metric, course.language)
     if score is None and scores and metric != "mean" and best.epoch == 0:
         known = sorted({f"{head}/{name}" for (head, _), values in scores.items() for name in values})

@@ -23,10 +23,12 @@ from chain_core.modeling.batch import Batch
 from chain_core.modeling.device import autocast
 from chain_core.modeling.model import ChainModel, name_weight
 from chain_core.modeling.ranks import compute_orthogonality
+from chain_core.modeling.team import SOLO, Team, portable
 from chain_core.training.agreement import compute_disagreement, count_compared
 from chain_core.training.anchors import Anchor, compute_pull
 from chain_core.training.evaluate import Key
 from chain_core.training.perturb import build_shifts, find_worst_shifts
+from chain_core.training.sums import sum_gradient
 
 Losses = dict[Key, Tensor]
 
@@ -44,23 +46,33 @@ def take_step(
     parts: int = 1,
     read: Callable[[Batch], Batch] = lambda batch: batch,
     look: Callable[[ChainModel], None] | None = None,
+    team: Team = SOLO,
 ) -> Losses:
     """One update; returns each head's loss at each depth, and under ("", 0) the total of the unperturbed passes.
 
     `progress`: this step's number, from 1, and how many there will be in which the backbone trains; `parts`: how many
     the batch is cut into, one on the device at a time; `read`: makes of a part what the model reads;
-    `look`: sees the gradient before it is clipped.
+    `look`: sees the gradient before it is clipped; `team`: each of its processes takes some of the parts, as many as
+    `parts` each.
     Raises ConfigError where the loss is no finite number any more.
     """
     settings, pruned = config.train, _find_pruned(model)
-    pieces = batch.split(parts)
+    pieces = batch.split(parts * team.size)
     shares = compute_shares(model, pieces, config, device) if len(pieces) > 1 else [None]
     optimiser.zero_grad(set_to_none=True)
     summed: Losses = {}
-    for piece, share in zip(pieces, shares, strict=True):
-        pulls = [] if summed else _list_pulls(model, anchors, pruned)
-        found = _add_gradient(model, read(piece).to(device), config, device, dtype, share, pulls)
-        summed = {key: summed[key] + value for key, value in found.items()} if summed else found
+    failure = None
+    try:
+        for number, (piece, share) in team.deal(list(enumerate(zip(pieces, shares, strict=True)))):
+            pulls = [] if number else _list_pulls(model, anchors, pruned)
+            found = _add_gradient(model, read(piece).to(device), config, device, dtype, share, pulls)
+            summed = {key: summed[key] + value for key, value in found.items()} if summed else found
+    except Exception as error:
+        if team.size == 1:
+            raise
+        failure = portable(error)
+    if team.size > 1:
+        summed = sum_gradient(model, summed, team, failure)
     if look is not None:
         look(model)
     if settings.clip is not None:

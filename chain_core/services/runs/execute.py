@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from chain_core.modeling.catalogue import BackboneFacts
 from chain_core.modeling.chain import count_parameters
 from chain_core.modeling.device import choose_device, choose_precision, release_devices
 from chain_core.modeling.model import ChainModel, build_model
+from chain_core.modeling.team import SOLO, Team, choose_place, open_device
 from chain_core.modeling.tuning import is_added
 from chain_core.reports.metrics import compute_report
 from chain_core.reports.predictions import HeadInfo, Predictions, build_predictions, save_predictions
@@ -34,7 +35,8 @@ from chain_core.services.machine import release_memory
 from chain_core.services.rows.prepare import prepare_run
 from chain_core.services.rows.replay import find_bundle
 from chain_core.services.runs.checkpoints import compute_run_key, prune_checkpoints
-from chain_core.services.runs.journal import Journal
+from chain_core.services.runs.crew import agree_on_key, describe_team, hand_out
+from chain_core.services.runs.journal import Follower, Journal
 from chain_core.services.runs.trackers import follow
 from chain_core.storage.disk import is_full
 from chain_core.storage.entries import make_room
@@ -61,18 +63,22 @@ def execute_run(
     resume: bool = False,
     notes: Sequence[Mapping[str, Any]] = (),
     layers: Sequence[int] = (),
+    team: Team = SOLO,
 ) -> dict[str, Any]:
     """Run a config and return its report. `folder` is what relative paths are relative to.
 
     Events go to `emit` and to `events.jsonl`. `resume`: go on from the newest checkpoint in the folder, if there is one
     that fits; the first event, `resumed`, says after how many of the earlier events the new ones stand. `notes`: told
     first of all, of earlier attempts. `layers`: backbone layers that other runs on the same rows will read; they are
-    cached in the same pass.
+    cached in the same pass. `team`: the processes that call this together; the main one alone tells, is asked to leave
+    off, writes the folder and gets the report.
     Raises ChainError for what the user can mend, Paused and Cancelled where `read_control` asks for it.
     """
     try:
-        with hold_folder(out, PATIENCE, lambda: heed(read_control())):
-            return _perform(config, out, folder, emit, read_control, notes, layers, resume=resume)
+        with ExitStack() as stack:
+            held = hold_folder(out, PATIENCE, lambda: heed(read_control()))
+            team.lead(lambda: stack.enter_context(held))
+            return _perform(config, out, folder, emit, read_control, notes, layers, team, resume=resume)
     except Interruption as caught:
         interruption = type(caught)
     except OSError as error:
@@ -83,7 +89,8 @@ def execute_run(
         raise ResourceError("device_memory", batch_size=config.train.batch_size) from error
     finally:
         with suppress(OSError):
-            make_room()  # the run's own entries are free again, and count as the last used
+            if team.main:
+                make_room()  # the run's own entries are free again, and count as the last used
     # A new one: the old one holds on to the model, and the device's memory is to be free for other runs.
     release_memory()
     release_devices()
@@ -98,52 +105,69 @@ def _perform(
     read_control: ReadControl,
     notes: Sequence[Mapping[str, Any]],
     layers: Sequence[int],
+    team: Team,
     *,
     resume: bool,
 ) -> dict[str, Any]:
     """The run and its journal, in a folder that nobody else writes to."""
-    with closing(Journal(out, emit, notes, resume=resume)) as journal:
+
+    def open_journal() -> Journal | Follower:
+        return Journal(out, emit, notes, resume=resume) if team.main else Follower()
+
+    with closing(team.together(open_journal)) as journal:
         try:
-            report = _execute(config, out, folder, journal, read_control, layers)
+            report = _execute(config, out, folder, journal, read_control, layers, team)
         except Stopped:
             report = {}
             journal.tell({"kind": "done", "reason": "stopped", "report": report})
-        if journal.reason != "stopped":
+        if journal.reason != "stopped" and team.main:
             prune_checkpoints(out, 0)
         return report
 
 
 def _execute(
-    config: Config, out: Path, folder: Path, journal: Journal, read_control: ReadControl, layers: Sequence[int]
+    config: Config,
+    out: Path,
+    folder: Path,
+    journal: Journal | Follower,
+    read_control: ReadControl,
+    layers: Sequence[int],
+    team: Team,
 ) -> dict[str, Any]:
     tell = journal.tell
     tell({"kind": "phase", "phase": "reading"})
     # A run that goes on has something to report on: a stop waits until its training is there again.
     early = read_control if journal.checkpoint is None else partial(_read_but_stop, read_control)
-    material = prepare_run(config, folder, lambda: heed_early(early()), layers)
+    material = hand_out(team, lambda: prepare_run(config, folder, lambda: heed_early(early()), layers))
     release_memory()
     config = material.config
     for note in material.notes:
         tell({"kind": "note", **note})
-    (out / "config.yaml").write_text(dump_yaml(config), encoding="utf-8")
-    device = choose_device(config.train.device)
+    team.lead(lambda: (out / "config.yaml").write_text(dump_yaml(config), encoding="utf-8"))
+    device = choose_device(choose_place(team, config.train.device))
+    team = open_device(team, device)
     dtype = choose_precision(config.train.precision, device)
     model = build_model(config, material.tasks, material.facts)
-    start = _match_start(material, model, folder, tell)
+    start = team.lead(lambda: _match_start(material, model, folder, tell))
     before = time.perf_counter()
-    feed = build_feed(material, model, device, dtype, tell, early)
-    feeds = build_stage_feeds(material, model, feed, device, dtype, tell, early)
+    feed = build_feed(material, model, device, dtype, tell, early, team)
+    feeds = build_stage_feeds(material, model, feed, device, dtype, tell, early, team)
     release_memory()
     seconds = {"features": time.perf_counter() - before}
 
-    journal.fit(compute_run_key(config, feed, feeds, material.facts, start))
+    key = agree_on_key(team, compute_run_key(config, feed, feeds, material.facts, start))
+    journal.fit(key)
+    checkpoint = team.lead(lambda: journal.checkpoint)
     tell({"kind": "phase", "phase": "training"})
-    step = journal.checkpoint.step if journal.checkpoint is not None else 0
-    with follow(config, out, tell, step) as told:
+    for note in describe_team(team, checkpoint):
+        tell({"kind": "note", **note})
+    step = checkpoint.step if checkpoint is not None else 0
+    control = team.follow(read_control)
+    with follow(config, out, tell, step) if team.main else nullcontext(tell) as told:
         outcome = _drive(
             train(
-                model, feed, material.tasks, config, device, dtype, read_control, feeds=feeds, start=start,
-                keeper=journal.build_keeper(config.train), checkpoint=journal.checkpoint,
+                model, feed, material.tasks, config, device, dtype, control, feeds=feeds, start=start,
+                keeper=journal.build_keeper(config.train), checkpoint=checkpoint, team=team,
             ),
             told,
         )  # fmt: skip
@@ -151,12 +175,26 @@ def _execute(
     release_memory()
 
     tell({"kind": "phase", "phase": "evaluating"})
-    predictions = {
-        split: _predict(material, feed, model, split, device, dtype, read_control)
-        for split in ("validation", "test")
-        if len(feed.splits[split]) and model.chain.answering_heads
-    }
+    predict = partial(_predict, material, feed, model, device, dtype, control, team)
+    splits = [name for name in ("validation", "test") if len(feed.splits[name]) and model.chain.answering_heads]
+    predictions = {split: predict(split) for split in splits}
     tell({"kind": "phase", "phase": "saving"})
+    report = team.lead(lambda: _save(out, material, model, predictions, outcome, seconds, journal))
+    tell({"kind": "done", "reason": outcome.reason, "report": report})
+    return report
+
+
+def _save(
+    out: Path,
+    material: Material,
+    model: ChainModel,
+    predictions: Mapping[str, Any],
+    outcome: Outcome,
+    seconds: Mapping[str, float],
+    journal: Journal | Follower,
+) -> dict[str, Any]:
+    """Write what a run leaves in its folder; the report."""
+    config = material.config
     for split, part in predictions.items():
         save_predictions(part, out / "predictions" / f"{split}.parquet")
     save_bundle(out / "model", model, config, material.tasks, material.facts)
@@ -168,7 +206,6 @@ def _execute(
         "parameters": _describe_parameters(model, material.facts),
     }
     (out / "report.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
-    tell({"kind": "done", "reason": outcome.reason, "report": report})
     return report
 
 
@@ -197,13 +234,14 @@ def _drive(events, tell: Emit) -> Outcome:
 
 
 def _predict(
-    material: Material, feed: Feed, model: ChainModel, split: str, device, dtype, read_control: ReadControl
-) -> Predictions:
-    rows = feed.splits[split]
+    material: Material, feed: Feed, model: ChainModel, device, dtype, control: ReadControl, team: Team, split: str
+) -> Predictions | None:
+    """A split's answers as a table, on the main process."""
     answers = compute_answers(
-        model, feed, rows, device, dtype, labelled=False, check=lambda: heed(read_control())
-    )  # fmt: skip
-    return build_answer_table(answers, material.texts, feed.gold, material.tasks, split, material.config.name)
+        model, feed, feed.splits[split], device, dtype, labelled=False, check=lambda: heed(control()), team=team
+    )
+    build = partial(build_answer_table, answers, material.texts, feed.gold, material.tasks, split, material.config.name)
+    return build() if team.main else None
 
 
 def build_answer_table(

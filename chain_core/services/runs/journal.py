@@ -88,3 +88,29 @@ class Journal:
 
 def _name_note(event: dict[str, Any]) -> str:
     return json.dumps([event["code"], event["params"]], sort_keys=True, default=str)
+
+
+class Follower:
+    """The journal of a process that follows another: that one writes all down."""
+
+    checkpoint: Checkpoint | None = None
+    reason: str | None = None
+    seconds = 0.0
+
+    def tell(self, event: dict[str, Any]) -> None:
+        pass
+
+    def fit(self, key: str) -> None:
+        pass
+
+    def build_keeper(self, settings: TrainConfig) -> Follower:
+        return self
+
+    def is_due(self, step: int) -> bool:
+        return False
+
+    def keep(self, checkpoint: Checkpoint) -> None:
+        pass
+
+    def close(self) -> None:
+        pass

@@ -1,0 +1,64 @@
+"""One command in several processes: what is to be said is said once, and all end together."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+
+from chain_core.errors import ChainError, RunError
+from chain_core.modeling.team import Team, join_team
+
+LEAVE = 3.0
+"""Seconds in which the launcher ends the processes that one of them has left alone, that one having said why."""
+
+
+def run_together(action: Callable[[Team], int]) -> int:
+    """Run `action` in each process that was launched; its exit status. A process by itself: nothing but that."""
+    team = join_team()
+    if team.size == 1:
+        return action(team)
+    if not team.main:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # they hear of it from the main process
+    try:
+        status = action(team)
+    except BaseException as error:
+        return _leave(team, error)
+    team.meet()
+    _part()
+    return status
+
+
+def _leave(team: Team, error: BaseException) -> int:
+    """End with an error: where all have it the main process says so, else the one that has it."""
+    status = 2 if isinstance(error, ChainError) else 130 if isinstance(error, KeyboardInterrupt) else 1
+    lost = isinstance(error, RunError) and error.code == "process_lost"
+    together = not lost and team.meet()
+    if lost:
+        time.sleep(LEAVE)
+    if team.main or not together:
+        _say(error)
+    if together:
+        _part()
+        return status
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)  # no goodbyes to processes that are gone or wait for this one
+
+
+def _say(error: BaseException) -> None:
+    if isinstance(error, ChainError):
+        print(" ".join(str(error).split()), file=sys.stderr)
+    elif isinstance(error, KeyboardInterrupt):
+        print("Stopped.", file=sys.stderr)
+    else:
+        traceback.print_exception(error)
+
+
+def _part() -> None:
+    from torch.distributed import destroy_process_group
+
+    destroy_process_group()

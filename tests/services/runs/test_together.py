@@ -1,0 +1,190 @@
+"""Two processes that train one run, over gloo: the curve of one process, its figures, and nothing done twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from chain_core.config import resolve_config
+from chain_core.services.runs.execute import execute_run
+from tests.services.resuming import assert_same_run, read_log
+from tests.tiny import add_mask_token, build_commands, save_tiny_backbone, write_rows
+
+ROOT = Path(__file__).resolve().parents[3]
+POOLED = {
+    "intent": {"kind": "classification", "column": "intent", "depths": [1, "last"], "dropout": 0},
+    "score": {"kind": "regression", "column": "score", "dropout": 0},
+}
+TAGGING = {
+    "intent": {"kind": "classification", "column": "intent", "dropout": 0},
+    "slots": {"kind": "tagging", "column": "slots", "dropout": 0},
+}
+TRAIN = {"epochs": 2, "batch_size": 16, "learning_rate": 5e-3, "backbone_learning_rate": 2e-3, "precision": "fp32"}
+LORA = {"tuning": "lora", "rank": 4, "dropout": 0}
+TOLERANCE = 2e-5
+"""Of losses and weights, absolutely: sums of float32 in another order, over a dozen steps."""
+
+
+def build(model: Path, /, *, backbone=None, train=None, heads=TAGGING, **sections) -> dict:
+    return {
+        "data": {"train": "train.jsonl", "validation": 0.25, "test": 0.2},
+        "input": {"tokens": "tokens"},
+        "chain": {"depth": 2, "width": 16},
+        "heads": heads,
+        "backbone": {"name": str(model), **(backbone or {})},
+        "train": {**TRAIN, "device": "cpu", **(train or {})},
+        **sections,
+    }
+
+
+WAYS = {
+    "frozen, pooled heads": {"heads": POOLED},
+    "frozen, few rows for two": {"train": {"batch_size": 3, "epochs": 1}},
+    "lora, in parts": {"backbone": LORA, "train": {"accumulate": 3}},
+    "full, with all that is added": {
+        "backbone": {"tuning": "full", "layers": 1},
+        "train": {"adversarial": 0.5, "l2_sp": 0.1, "r_drop": 1.0, "loss_weights": "uncertainty"},
+    },
+    "adalora": {"backbone": {"tuning": "adalora", "rank": 4, "final_rank": 2, "dropout": 0, "layers": 1}},
+    "hidden words, then tasks": {
+        "backbone": {"tuning": "full", "layers": 1},
+        "heads": {**TAGGING, "words": {"kind": "masked_lm", "dropout": 0}},
+        "stages": [{"objective": "masked_lm", "epochs": 1, "depth": 1}, {"epochs": 1}],
+    },
+    "memory of one runs short": {"backbone": LORA},
+}  # fmt: skip
+DROPOUT = {"heads": {name: {**head, "dropout": 0.3} for name, head in TAGGING.items()}, "backbone": LORA}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """What two processes have done, in one launch, and one process beside them."""
+    folder = tmp_path_factory.mktemp("together")
+    model = add_mask_token(save_tiny_backbone(folder / "bert", layers=2))
+    # The backbone's own dropout would differ from process to process.
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps({**config, "hidden_dropout_prob": 0.0}))
+    write_rows(folder / "train.jsonl", build_commands(63))
+    jobs = [{"name": way, "config": build(model, **options)} for way, options in WAYS.items()]
+    jobs[-1]["fail"] = "memory"
+    dropout = build(model, **DROPOUT)
+    jobs += [
+        {"name": "untouched", "config": dropout},
+        {"name": "paused", "config": dropout, "word": "pause", "after": 3},
+        {"name": "paused", "config": dropout, "resume": True},
+        {"name": "stopped", "config": dropout, "word": "stop", "after": 2},
+        {"name": "no number", "config": build(model), "fail": "number"},
+        {"name": "after that", "config": build(model, train={"device": "cuda:0"})},
+    ]
+    (folder / "jobs.json").write_text(json.dumps(jobs))
+    launch(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CHAIN_HOME", str(folder / "home-alone"))
+        for way, options in WAYS.items():
+            execute_run(
+                resolve_config(build(model, **options)), folder / "alone" / way, folder=folder, emit=lambda event: None
+            )
+    return folder
+
+
+def launch(folder: Path) -> None:
+    """Two processes of `together`, as a launcher starts them."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shared = {
+        **os.environ, "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
+        "CHAIN_HOME": str(folder / "home"), "OMP_NUM_THREADS": "1",
+    }  # fmt: skip
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.services.runs.together", str(folder)],
+            env={**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)}, cwd=ROOT, stderr=subprocess.PIPE, text=True,
+        )
+        for rank in range(2)
+    ]  # fmt: skip
+    for process in processes:
+        _, errors = process.communicate(timeout=200)
+        assert process.returncode == 0, errors
+
+
+def read_told(folder: Path) -> list[dict]:
+    return [json.loads((folder / f"told-{rank}.json").read_text()) for rank in range(2)]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_two_processes_train_as_one(folder, way):
+    courses = [
+        [event for event in read_log(place / way) if event["kind"] in ("step", "epoch")]
+        for place in (folder, folder / "alone")
+    ]
+    assert [event["kind"] for event in courses[0]] == [event["kind"] for event in courses[1]]
+    for ours, theirs in zip(*courses, strict=True):
+        for name in ("loss", "losses", "gradient", "validation", "joint", "learning_rate"):
+            assert ours.get(name) == close(theirs.get(name)), (name, ours["step"])
+    weights = [load_file(place / way / "model" / "chain.safetensors") for place in (folder, folder / "alone")]
+    assert weights[0].keys() == weights[1].keys()
+    # Not one by one: where a gradient is nothing but rounding, Adam makes a step of it.
+    flat = [torch.cat([part[name].flatten() for name in sorted(part)]) for part in weights]
+    assert (flat[0] - flat[1]).norm() < 1e-3 * flat[1].norm()
+    for split in ("validation", "test"):
+        tables = [
+            pq.read_table(place / way / "predictions" / f"{split}.parquet") for place in (folder, folder / "alone")
+        ]
+        kept = [name for name in tables[0].column_names if not name.startswith(("conf:", "pred:score"))]
+        assert tables[0].select(kept).equals(tables[1].select(kept))
+
+
+def close(value):
+    """Equal, but for the last digits of float32."""
+    if isinstance(value, dict):
+        return {name: close(inner) for name, inner in value.items()}
+    return pytest.approx(value, abs=TOLERANCE, rel=1e-4) if isinstance(value, float) else value
+
+
+def test_each_row_is_computed_once(folder):
+    rows = [told["frozen, few rows for two"]["computed"] for told in read_told(folder)]
+    assert sum(rows) == 63
+    assert min(rows) > 20, "both take about half"
+    homes = [
+        {path.relative_to(home): path.read_bytes() for path in (home / "features").rglob("*.npy")}
+        for home in (folder / "home", folder / "home-alone")
+    ]
+    assert len(homes[0]) > 3
+    assert homes[0] == homes[1]
+    assert not list((folder / "home").rglob("*.draft"))
+
+
+def test_the_main_process_alone_tells(folder):
+    told = read_told(folder)
+    assert all(job["events"] == 0 for job in told[1].values())
+    [first] = [e for e in read_log(folder / "adalora") if e["kind"] == "note" and e["code"] == "team_trains"]
+    assert first["params"] == {"processes": 2}
+
+
+def test_a_pause_changes_nothing(folder):
+    assert_same_run(folder / "untouched", folder / "paused")
+
+
+def test_all_leave_together(folder):
+    assert read_log(folder / "stopped")[-1]["reason"] == "stopped"
+    assert [told["stopped"]["ended"] for told in read_told(folder)] == ["done", "done"]
+
+
+def test_what_fails_in_one_is_said_in_all(folder):
+    for told in read_told(folder):
+        assert told["no number"]["ended"] == "loss_not_finite"
+        assert told["after that"]["ended"] == "device_of_many"
+    notes = [event for event in read_log(folder / "memory of one runs short") if event["kind"] == "note"]
+    assert {"code": "memory_short", "params": {"parts": 2, "rows": 4}}.items() <= {
+        key: value for note in notes if note["code"] == "memory_short" for key, value in note.items()
+    }.items()
