@@ -106,7 +106,7 @@ def _train(options: argparse.Namespace, team: Team) -> int:
             )  # fmt: skip
     except Paused:
         progress.close()
-        progress.say("phases.paused", step=find_step(out) or 0, command=_list_again(options, out))
+        progress.say("phases.paused", step=find_step(out) or 0, command=_list_again(options, out, team))
         return 130
     finally:
         progress.close()
@@ -138,12 +138,12 @@ def _check_folder(out: Path, *, resume: bool) -> None:
         raise RunError("run_unfinished", folder=str(out), step=step, checkpoints=str(out / FOLDER))
 
 
-def _list_again(options: argparse.Namespace, out: Path) -> str:
+def _list_again(options: argparse.Namespace, out: Path, team: Team) -> str:
     """The command that goes on with a run."""
     overrides = [part for override in options.overrides for part in ("--set", override)]
-    return shlex.join(
-        ["python", "-m", "chain_core", "train", str(options.config), "--out", str(out), *overrides, "--resume"]
-    )
+    launcher = "python" if team.size == 1 else "accelerate launch …"
+    command = ["-m", "chain_core", "train", str(options.config), "--out", str(out), *overrides, "--resume"]
+    return f"{launcher} {shlex.join(command)}"
 
 
 def run_evaluate(options: argparse.Namespace) -> None:
