@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from chain_core.config import LinkConfig
 from chain_core.modeling.dropout import Dropout
 from chain_core.modeling.link import Link, Site
+from chain_core.modeling.depthwise import look_along
 from chain_core.modeling.sizes import compute_inner
 
 
@@ -31,16 +32,18 @@ class ConvLink(Link):
         self.dropout = Dropout(config.dropout)
 
     def forward(self, x: Tensor, mask: Tensor, grid: tuple[int, int] | None = None) -> Tensor:
-        states = self.norm(x).masked_fill(~mask[:, :, None], 0.0).transpose(1, 2)  # (B, D, T)
+        states = self.norm(x).masked_fill(~mask[:, :, None], 0.0)
         seen = self._look_around(states, grid) if self.on_grid else self._look_along(states)
-        return self.out(self.dropout(F.gelu(self.into(seen.transpose(1, 2)))))
+        return self.out(self.dropout(F.gelu(self.into(seen))))
 
     def _look_along(self, states: Tensor) -> Tensor:
         before = self.kernel - 1 if self.causal else self.kernel // 2
-        return self.near(F.pad(states, (before, self.kernel - 1 - before)))
+        assert self.near.bias is not None
+        return look_along(states, self.near.weight, self.near.bias, before)
 
     def _look_around(self, states: Tensor, grid: tuple[int, int] | None) -> Tensor:
         """As (B, D, h, w); what stands before the grid as images of one position each."""
+        states = states.transpose(1, 2)
         height, wide = grid if grid is not None else (1, states.shape[2])
         batch, width, positions = states.shape
         before = positions - height * wide
@@ -48,11 +51,11 @@ class ConvLink(Link):
         image = F.pad(states[:, :, before:].reshape(batch, width, height, wide), (around,) * 4)
         seen = self.near(image).flatten(2)
         if not before:
-            return seen
+            return seen.transpose(1, 2)
         centre = self.near.weight[:, 0, around, around, None]  # (D, 1)
         assert self.near.bias is not None
         alone = states[:, :, :before] * centre + self.near.bias[:, None]
-        return torch.cat([alone.to(seen.dtype), seen], 2)
+        return torch.cat([alone.to(seen.dtype), seen], 2).transpose(1, 2)
 
     def get_outputs(self) -> list[nn.Linear]:
         return [self.out]

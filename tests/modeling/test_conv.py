@@ -7,6 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from chain_core.config import LinkConfig
+from chain_core.modeling.depthwise import look_along
 from chain_core.modeling.link import Site
 from chain_core.modeling.links import build_link
 
@@ -71,3 +72,26 @@ def test_on_a_grid_after_leading_tokens(leading):
 
 def test_inner_width_follows_density():
     assert build(density=0.5).into.weight.shape == (4, 8)
+
+
+def test_along_positions_as_torch_has_it():
+    """In bfloat16 as well, values and gradients."""
+    torch.manual_seed(0)
+    for dtype, close in ((torch.float32, 1e-5), (torch.bfloat16, 2e-2)):
+        conv = torch.nn.Conv1d(6, 6, 4, groups=6)
+        for before in range(4):
+            states = torch.randn(3, 5, 6, dtype=dtype, requires_grad=True)
+            assert conv.bias is not None
+            mine = look_along(states, conv.weight, conv.bias, before)
+            wide = F.pad(states.float().transpose(1, 2), (before, 3 - before))
+            theirs = conv(wide).transpose(1, 2)
+            torch.testing.assert_close(mine, theirs, rtol=close, atol=close)
+            given = [states, conv.weight, conv.bias]
+            weights = torch.randn(3, 5, 6)
+            for one, other in zip(
+                torch.autograd.grad((mine * weights).sum(), given),
+                torch.autograd.grad((theirs * weights).sum(), given),
+                strict=True,
+            ):
+                assert one.dtype == other.dtype
+                torch.testing.assert_close(one, other, rtol=close, atol=close)

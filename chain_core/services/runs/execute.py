@@ -31,7 +31,7 @@ from chain_core.modeling.team import SOLO, Team, choose_place, open_device
 from chain_core.modeling.tuning import is_added
 from chain_core.reports.metrics import compute_report
 from chain_core.reports.predictions import HeadInfo, Predictions, build_predictions, save_predictions
-from chain_core.services.machine import release_memory
+from chain_core.services.machine import release_memory, spare_collector
 from chain_core.services.rows.prepare import prepare_run
 from chain_core.services.rows.replay import find_bundle
 from chain_core.services.runs.checkpoints import compute_run_key, prune_checkpoints
