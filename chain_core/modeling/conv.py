@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from chain_core.config import LinkConfig
+from chain_core.modeling.depthwise import look_along
 from chain_core.modeling.dropout import Dropout
 from chain_core.modeling.link import Link, Site
-from chain_core.modeling.depthwise import look_along
 from chain_core.modeling.sizes import compute_inner
 
 

@@ -163,7 +163,7 @@ def _execute(
         tell({"kind": "note", **note})
     step = checkpoint.step if checkpoint is not None else 0
     control = team.follow(read_control)
-    with follow(config, out, tell, step) if team.main else nullcontext(tell) as told:
+    with spare_collector(), follow(config, out, tell, step) if team.main else nullcontext(tell) as told:
         outcome = _drive(
             train(
                 model, feed, material.tasks, config, device, dtype, control, feeds=feeds, start=start,
