@@ -2,8 +2,8 @@
 
 from chain_core.services.cache import list_items
 from chain_core.ui import open_page
-from chain_core.ui.cache_items import show_cleared, show_groups, show_items
-from chain_core.ui.cache_size import show_limit, show_size
+from chain_core.ui.cache.items import show_cleared, show_groups, show_items
+from chain_core.ui.cache.size import show_limit, show_size
 from chain_core.ui.shell import guard, show_empty
 
 open_page("cache")

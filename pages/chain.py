@@ -3,12 +3,12 @@
 import streamlit as st
 
 from chain_core.ui import open_page
-from chain_core.ui.chain_data import show_data
-from chain_core.ui.chain_draft import ask_for_backbone, inspect, require_draft
-from chain_core.ui.chain_heads import show_heads
-from chain_core.ui.chain_result import show_drawing, show_plan, show_train, show_yaml
-from chain_core.ui.chain_sections import show_backbone, show_links, show_preset
-from chain_core.ui.chain_training import show_training
+from chain_core.ui.chain.data import show_data
+from chain_core.ui.chain.draft import ask_for_backbone, inspect, require_draft
+from chain_core.ui.chain.heads import show_heads
+from chain_core.ui.chain.result import show_drawing, show_plan, show_train, show_yaml
+from chain_core.ui.chain.sections import show_backbone, show_links, show_preset
+from chain_core.ui.chain.training import show_training
 
 open_page("chain")
 require_draft()

@@ -1,10 +1,10 @@
 """Bring a table, see what its columns hold, decide what to predict."""
 
 from chain_core.ui import open_page
-from chain_core.ui.data_profile import show_preview, show_profile
-from chain_core.ui.data_source import choose_data_set, show_source
-from chain_core.ui.data_splits import choose_splits, show_next
-from chain_core.ui.data_tasks import edit_roles, show_tasks
+from chain_core.ui.data.profile import show_preview, show_profile
+from chain_core.ui.data.source import choose_data_set, show_source
+from chain_core.ui.data.splits import choose_splits, show_next
+from chain_core.ui.data.tasks import edit_roles, show_tasks
 
 open_page("data")
 data_set = choose_data_set()

@@ -4,9 +4,9 @@ import streamlit as st
 
 from chain_core.ui import open_page, t
 from chain_core.ui.backend import get_store, get_supervisor
-from chain_core.ui.predict_answers import show_answers, show_details
-from chain_core.ui.predict_input import ask_rows, choose_finished_run, load_run_config
-from chain_core.ui.runs_list import LISTED
+from chain_core.ui.predict.answers import show_answers, show_details
+from chain_core.ui.predict.input import ask_rows, choose_finished_run, load_run_config
+from chain_core.ui.runs.list import LISTED
 from chain_core.ui.shell import guard, show_empty
 
 open_page("predict")

@@ -1,9 +1,9 @@
 """Report: what each head of a run predicts at each depth, in figures and row by row."""
 
 from chain_core.ui import open_page
-from chain_core.ui.report_choice import choose_source
-from chain_core.ui.report_examples import show_examples
-from chain_core.ui.report_heads import show_heads, show_overview
+from chain_core.ui.report.choice import choose_source
+from chain_core.ui.report.examples import show_examples
+from chain_core.ui.report.heads import show_heads, show_overview
 
 open_page("report")
 source = choose_source()

@@ -4,12 +4,12 @@ import streamlit as st
 
 from chain_core.ui import open_page
 from chain_core.ui.backend import get_store
-from chain_core.ui.runs_actions import show_actions, show_deleted, show_refusal
-from chain_core.ui.runs_detail import show_error_of, show_header
-from chain_core.ui.runs_filters import show_filters, show_pages
-from chain_core.ui.runs_list import find_chosen, find_compared, show_runs
-from chain_core.ui.runs_live import show_live
-from chain_core.ui.runs_order import show_order
+from chain_core.ui.runs.actions import show_actions, show_deleted, show_refusal
+from chain_core.ui.runs.detail import show_error_of, show_header
+from chain_core.ui.runs.filters import show_filters, show_pages
+from chain_core.ui.runs.list import find_chosen, find_compared, show_runs
+from chain_core.ui.runs.live import show_live
+from chain_core.ui.runs.order import show_order
 from chain_core.ui.shell import guard, show_empty
 
 open_page("runs")

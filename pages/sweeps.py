@@ -5,10 +5,10 @@ from chain_core.ui import open_page
 from chain_core.ui.backend import get_store
 from chain_core.ui.draft import get_draft
 from chain_core.ui.shell import guard, show_empty
-from chain_core.ui.sweeps_figures import show_figures
-from chain_core.ui.sweeps_list import LISTED, choose_sweep, read_chosen, show_controls, show_header
-from chain_core.ui.sweeps_new import show_new
-from chain_core.ui.sweeps_table import show_medians, show_table
+from chain_core.ui.sweeps.figures import show_figures
+from chain_core.ui.sweeps.list import LISTED, choose_sweep, read_chosen, show_controls, show_header
+from chain_core.ui.sweeps.new import show_new
+from chain_core.ui.sweeps.table import show_medians, show_table
 
 open_page("sweeps")
 groups = guard(lambda: get_store().list_groups(LISTED))

@@ -56,7 +56,7 @@ def name_layer(module: str) -> str:
     if module in ("chain_core", *FOUNDATION) or module.startswith(("chain_core.config.", "chain_core.storage")):
         return "foundation"
     part = module.split(".")[1]
-    return "cli" if part in ("cli", "cli_parts", "cli_sweep", "cli_team", "__main__") else part
+    return "cli" if part == "__main__" else part
 
 
 @cache

@@ -11,7 +11,7 @@ from chain_core.services.store.records import ACTIVE, ENDED, Run
 from chain_core.ui.backend import get_store
 from chain_core.ui.escape import escape_markdown
 from chain_core.ui.language import t
-from chain_core.ui.runs_text import explain_error, format_score
+from chain_core.ui.runs.text import explain_error, format_score
 
 EVERY_SECONDS = 3.0
 MOST_AT_ONCE = 3

@@ -15,10 +15,10 @@ from chain_core.config import Config, HeadConfig, LinkConfig, SetConfig, StageCo
 from chain_core.config.fields import Section
 from chain_core.data.store import delete_stored, import_files
 from chain_core.messages import LANGUAGES, load_catalogue
-from chain_core.ui.chain_edit import get_value
-from chain_core.ui.chain_fields import build_key
-from chain_core.ui.chain_limits import read_limits
-from chain_core.ui.chain_spec import GROUPS
+from chain_core.ui.chain.edit import get_value
+from chain_core.ui.chain.fields import build_key
+from chain_core.ui.chain.limits import read_limits
+from chain_core.ui.chain.spec import GROUPS
 from tests.app.harness import click, open_page, run
 
 Path_ = tuple[str | int, ...]

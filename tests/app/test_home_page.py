@@ -12,7 +12,7 @@ from chain_core.data.samples import SAMPLES
 from chain_core.messages import LANGUAGES, render
 from chain_core.services.machine import Gpu, Machine, read_machine, save_machine
 from chain_core.services.store.store import Store
-from chain_core.ui.home_doors import build_sample_draft, read_yaml_draft
+from chain_core.ui.home.doors import build_sample_draft, read_yaml_draft
 from tests.app.harness import click, open_page, run
 from tests.services.seed import add_every_state
 
@@ -31,7 +31,7 @@ def left_for(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         pages.append(name)
         st.stop()
 
-    monkeypatch.setattr("chain_core.ui.home_doors.go_to", go_to)
+    monkeypatch.setattr("chain_core.ui.home.doors.go_to", go_to)
     return pages
 
 

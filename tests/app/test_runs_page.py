@@ -90,7 +90,7 @@ def test_an_unknown_run_in_the_address_is_said(store: Store) -> None:
 
 
 def test_a_draft_of_a_run_keeps_its_settings(store: Store, home: Path) -> None:
-    from chain_core.ui.runs_copy import build_draft
+    from chain_core.ui.runs.copy import build_draft
 
     (home / "train.csv").write_text("words,intent\n")
     run_id = add_run(store, "again", chain={"depth": 5})
@@ -100,7 +100,7 @@ def test_a_draft_of_a_run_keeps_its_settings(store: Store, home: Path) -> None:
 
 
 def test_every_path_of_a_run_becomes_absolute(home: Path) -> None:
-    from chain_core.ui.runs_copy import fix_paths
+    from chain_core.ui.runs.copy import fix_paths
 
     for name in ("a.csv", "b.csv", "words.txt", "texts.txt"):
         (home / name).write_text("x\n")

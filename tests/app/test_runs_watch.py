@@ -9,7 +9,7 @@ from streamlit.testing.v1 import AppTest
 
 from chain_core.messages import LANGUAGES, load_catalogue, render
 from chain_core.services.store.store import Store
-from chain_core.ui.runs_log import KINDS, SHOWN
+from chain_core.ui.runs.log import KINDS, SHOWN
 from tests.app.harness import open_page, run
 from tests.services.seed import add_done, add_run, add_running
 

@@ -123,7 +123,7 @@ def test_answers_of_a_predictor_as_csv():
 
 def test_rows_of_several_data_sets_side_by_side():
     """Tokens here, pairs there: what a row lacks is null, and each head has gold on its own set's rows alone."""
-    from chain_core.ui.report_table import build_table, render_tags
+    from chain_core.ui.report.table import build_table, render_tags
 
     heads = {
         "slots": HeadInfo("tagging", (1,), ("O", "B-x")),

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from safetensors.torch import load_file
 
-from chain_core.cli import main
+from chain_core.cli.main import main
 from chain_core.config import TUNINGS, load_yaml, resolve_config
 from chain_core.errors import RunError
 from chain_core.modeling.tuning import is_added

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from chain_core.cli import main
+from chain_core.cli.main import main
 from tests.services.resuming import assert_same_run, read_log
 from tests.tiny import build_commands, write_rows
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from chain_core.cli import main
+from chain_core.cli.main import main
 from chain_core.config import resolve_config
 from chain_core.errors import DataError
 from chain_core.reports.examples import compute_examples, filter_examples, list_labels

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from chain_core.cli import main
+from chain_core.cli.main import main
 from chain_core.services.runs import execute as executing
 from tests.tiny import build_commands, write_rows
 

@@ -1,0 +1,210 @@
+"""The command line: everything the browser does, from a YAML file.
+
+Progress goes to stderr, results to stdout. Exit status 0, or 2 with a one-line reason for what the user can mend.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from chain_core.cli.parts import Progress, read_config, slug
+from chain_core.cli.sweep import add_sweep
+from chain_core.cli.team import run_together
+from chain_core.errors import ChainError, ConfigError, DataError, RunError
+from chain_core.modeling.team import Team, is_launched
+
+if TYPE_CHECKING:
+    from chain_core.config import Config
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; its exit status."""
+    options = build_parser().parse_args(arguments)
+    try:
+        if is_launched() and options.action is not run_train:
+            return run_together(_refuse)
+        return options.action(options) or 0
+    except ChainError as error:
+        print(" ".join(str(error).split()), file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of stdout has gone; nothing is left to say, not even at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m chain_core", description="Train and use chains.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    train = commands.add_parser("train", help="train a chain as a YAML file says")
+    train.add_argument("config", type=Path, metavar="CONFIG")
+    train.add_argument("--out", type=Path, metavar="DIR", help="the run's folder (default: runs/NAME)")
+    train.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
+    train.add_argument("--resume", action="store_true", help="go on with the run that DIR holds, if it left off")
+    train.set_defaults(action=run_train)
+
+    add_sweep(commands)
+
+    evaluate = commands.add_parser("evaluate", help="score a trained chain on labelled rows")
+    evaluate.add_argument("run", type=Path, metavar="RUN_DIR")
+    evaluate.add_argument("data", type=Path, metavar="DATA")
+    evaluate.add_argument("--out", type=Path, metavar="FILE", help="also write the predictions as Parquet")
+    evaluate.set_defaults(action=run_evaluate)
+
+    predict = commands.add_parser("predict", help="predict rows of a file, or lines of stdin")
+    predict.add_argument("run", type=Path, metavar="RUN_DIR")
+    predict.add_argument("file", nargs="?", default="-", metavar="FILE | -")
+    predict.add_argument("--format", choices=("jsonl", "csv"), default="jsonl")
+    predict.set_defaults(action=run_predict)
+
+    cache = commands.add_parser("cache", help="list what is cached, clear it, set its limit")
+    cache.add_argument("--clear", action="store_true", help="remove all that no run has open")
+    cache.add_argument("--limit", type=float, metavar="GB", help="set the limit, in GB")
+    cache.set_defaults(action=run_cache)
+    return parser
+
+
+def run_train(options: argparse.Namespace) -> int:
+    return run_together(partial(_train, options))
+
+
+def _refuse(team: Team) -> int:
+    raise RunError("only_training_together")
+
+
+def _train(options: argparse.Namespace, team: Team) -> int:
+    from chain_core.config import resolve_config
+
+    config = team.lead(lambda: resolve_config(read_config(options.config, options.overrides)))
+    from chain_core.services.runs.checkpoint_names import find_step
+    from chain_core.services.runs.execute import execute_run
+    from chain_core.services.runs.interrupts import PauseOnInterrupt
+    from chain_core.training.control import Paused
+
+    out = options.out or Path("runs") / slug(config.name)
+    team.lead(lambda: _check_folder(out, resume=options.resume))
+    if not team.main:
+        return _follow(options, config, out, team)
+    progress = Progress(sys.stderr)
+    try:
+        with PauseOnInterrupt(lambda: progress.say("phases.pausing")) as control:
+            report = execute_run(
+                config, out, folder=options.config.resolve().parent, emit=progress,
+                read_control=control.read, resume=options.resume, team=team,
+            )  # fmt: skip
+    except Paused:
+        progress.close()
+        progress.say("phases.paused", step=find_step(out) or 0, command=_list_again(options, out, team))
+        return 130
+    finally:
+        progress.close()
+    print(json.dumps(report, indent=1))
+    return 0
+
+
+def _follow(options: argparse.Namespace, config: Config, out: Path, team: Team) -> int:
+    """Train along with the main process, which alone speaks, writes, and heeds the user."""
+    from chain_core.services.runs.execute import execute_run
+    from chain_core.training.control import Paused
+
+    try:
+        execute_run(
+            config, out, folder=options.config.resolve().parent, emit=lambda event: None,
+            resume=options.resume, team=team,
+        )  # fmt: skip
+    except Paused:
+        return 130
+    return 0
+
+
+def _check_folder(out: Path, *, resume: bool) -> None:
+    """Raises RunError where a new run would do away with one that can go on."""
+    from chain_core.services.runs.checkpoint_names import FOLDER, find_step
+
+    step = find_step(out)
+    if step is not None and not resume:
+        raise RunError("run_unfinished", folder=str(out), step=step, checkpoints=str(out / FOLDER))
+
+
+def _list_again(options: argparse.Namespace, out: Path, team: Team) -> str:
+    """The command that goes on with a run."""
+    overrides = [part for override in options.overrides for part in ("--set", override)]
+    launcher = "python" if team.size == 1 else "accelerate launch …"
+    command = ["-m", "chain_core", "train", str(options.config), "--out", str(out), *overrides, "--resume"]
+    return f"{launcher} {shlex.join(command)}"
+
+
+def run_evaluate(options: argparse.Namespace) -> None:
+    from chain_core.reports.predictions import save_predictions
+    from chain_core.services.runs.predictor import evaluate_file
+
+    report, predictions = evaluate_file(options.run, options.data)
+    if options.out:
+        save_predictions(predictions, options.out)
+    print(json.dumps(report, indent=1))
+
+
+def run_predict(options: argparse.Namespace) -> None:
+    from chain_core.services.runs.predictor import load_predictor
+
+    predictor = load_predictor(options.run)
+    rows = _read_lines(sys.stdin, predictor) if options.file == "-" else predictor.read_rows(Path(options.file))
+    if options.format == "csv":
+        from chain_core.reports.export import write_answers_csv
+
+        write_answers_csv(predictor.predict(rows), sys.stdout)
+        return
+    for answer in predictor.predict(rows):
+        print(json.dumps(answer, ensure_ascii=False))
+
+
+def run_cache(options: argparse.Namespace) -> None:
+    from chain_core.services.cache import clear_items, list_items, load_limit, set_limit
+
+    if options.limit is not None:
+        if not 0 <= options.limit < float("inf"):
+            raise ConfigError("cache_limit", path="--limit", given=options.limit)
+        set_limit(int(options.limit * 1e9))
+    if options.clear:
+        clear_items(list_items())
+    items = list_items()
+    entries = [
+        {
+            **{name: getattr(item, name) for name in ("kind", "backbone", "data", "rows", "layers", "bytes")},
+            "in_use": item.held,
+            "folder": str(item.folder),
+        }
+        for item in items
+    ]
+    total = {"bytes": sum(item.bytes for item in items), "limit": load_limit()}
+    print(json.dumps({**total, "entries": entries}, indent=1))
+
+
+def _read_lines(stream: Any, predictor: Any) -> list[dict[str, Any]]:
+    """A row a line: JSON objects or plain texts."""
+    rows = []
+    for number, line in enumerate(stream.read().splitlines(), 1):
+        if not line.strip():
+            continue
+        if not line.lstrip().startswith("{"):
+            rows.append({"text": line})
+            continue
+        try:
+            rows.append(predictor.pick(json.loads(line)))
+        except ValueError:
+            raise DataError("json_line_broken", line=number) from None
+    if not rows:
+        raise DataError("no_rows")
+    return rows
