@@ -22,9 +22,9 @@ import torch
 from chain_core.data.encode import Encoded
 from chain_core.errors import ResourceError
 from chain_core.modeling.backbones import Backbone
-from chain_core.modeling.batch import build_batch
+from chain_core.modeling.batch import Batch, build_batch
 from chain_core.modeling.chain import compute_pooled
-from chain_core.modeling.device import autocast
+from chain_core.modeling.device import autocast, is_out_of_memory, release_devices
 from chain_core.modeling.shards import write_shards
 from chain_core.modeling.team import SOLO, Team
 from chain_core.storage.disk import reserve
@@ -151,25 +151,37 @@ def _create(path: Path, dtype: Any, shape: tuple[int, int]) -> np.ndarray:
     return np.asarray(array)
 
 
-@torch.inference_mode()
 def _run(
     lower, encoded, layers, device, dtype, pooled, batches
 ) -> Iterator[tuple[np.ndarray, Mapping[int, np.ndarray]]]:
+    """Each batch's rows with their states, in more passes than one where memory is short."""
     lower.to(device).eval()
+    passes = 1
     for rows in batches:
-        batch = build_batch(encoded, rows).to(device)
-        with autocast(device, dtype):
-            states = lower(batch.mask, batch.input_ids, batch.token_type_ids)
-        if pooled:
-            yield (
-                rows,
-                {
-                    layer: compute_pooled(states[layer], batch.mask, causal=lower.causal).cpu().numpy()
-                    for layer in layers
-                },
-            )
-        else:
-            yield rows, {layer: states[layer][batch.mask].float().cpu().numpy() for layer in layers}
+        found = None
+        while found is None:
+            pieces = np.array_split(rows, min(passes, len(rows)))
+            try:
+                parts = [_pass(lower, build_batch(encoded, piece), layers, device, dtype, pooled) for piece in pieces]
+                found = {layer: np.concatenate([part[layer] for part in parts]) for layer in layers}
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error) or passes >= len(rows):
+                    raise
+            if found is None:  # not before the error is gone, which holds on to all that was computed
+                release_devices()
+                passes *= 2
+        yield rows, found
+
+
+@torch.inference_mode()
+def _pass(lower, batch: Batch, layers, device, dtype, pooled) -> dict[int, np.ndarray]:
+    """Layer -> states of the batch's tokens, row after row, or vectors of its rows."""
+    batch = batch.to(device)
+    with autocast(device, dtype):
+        states = lower(batch.mask, batch.input_ids, batch.token_type_ids)
+    if not pooled:
+        return {layer: states[layer][batch.mask].float().cpu().numpy() for layer in layers}
+    return {layer: compute_pooled(states[layer], batch.mask, causal=lower.causal).cpu().numpy() for layer in layers}
 
 
 def _positions(encoded: Encoded, rows: np.ndarray) -> np.ndarray:

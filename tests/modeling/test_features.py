@@ -116,6 +116,43 @@ def test_failing_write_is_a_sentence(facts, encoded, tmp_path, monkeypatch):
         run(facts, encoded, tmp_path, (4,))
 
 
+@pytest.mark.parametrize("pooled", [False, True])
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError, MemoryError])
+def test_short_memory_makes_smaller_passes(facts, encoded, tmp_path, pooled, error):
+    whole, asked = run(facts, encoded, tmp_path / "whole", (4,), pooled=pooled)[4], []
+
+    def load():
+        lower = load_lower(facts, 4)
+
+        def refuse_many(module, arguments):
+            asked.append(len(arguments[0]))
+            if len(arguments[0]) > 1:
+                raise error("too many rows")
+
+        lower.register_forward_pre_hook(refuse_many)
+        return lower
+
+    np.testing.assert_allclose(
+        run(facts, encoded, tmp_path / "parts", (4,), pooled=pooled, load=load)[4], whole, atol=4e-3
+    )
+    assert asked == [4, 2, 1, 1, 1, 1]
+
+
+def test_memory_that_does_not_suffice_for_one_row_is_told(facts, encoded, tmp_path):
+    def load():
+        lower = load_lower(facts, 4)
+
+        def refuse(module, arguments):
+            raise MemoryError
+
+        lower.register_forward_pre_hook(refuse)
+        return lower
+
+    with pytest.raises(MemoryError):
+        run(facts, encoded, tmp_path, (4,), load=load)
+    assert list_content(tmp_path) == []
+
+
 def test_key_follows_the_content(facts, encoded, backbones):
     key = compute_cache_key(facts.folder, encoded, torch.float32, CPU)
     other = encode_texts(Texts("text", pa.array(["stop"])), load_tokenizer(facts.folder), 16)
