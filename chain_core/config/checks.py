@@ -13,6 +13,7 @@ from chain_core.config.sections import (
     InputConfig,
     LinkConfig,
 )
+from chain_core.config.shards import find_unshardable
 from chain_core.errors import ConfigError
 
 Problems = Iterator[ConfigError]
@@ -206,6 +207,12 @@ def _check_stages(config: Config) -> Problems:
                 yield ConfigError("growth_not_identity", path=f"stages[{index}].depth", link=position)
 
 
+def _check_shard(config: Config) -> Problems:
+    key = find_unshardable(config)
+    if config.train.shard == "on" and key:
+        yield ConfigError("shard_with", path="train.shard", key=key)
+
+
 def _check_language(config: Config) -> Problems:
     objectives = {stage.objective for stage in config.get_stages()}
     for name, head in (config.heads or {}).items():
@@ -222,5 +229,6 @@ _JOINS = {"causal_lm": ("tasks",)}
 
 CHECKS: tuple[Callable[[Config], Problems], ...] = (
     *(_check_data, _check_backbone, _check_chain, _check_heads, _check_spans, _check_stages, _check_language),
+    _check_shard,
 )
 """In the order in which a person reads the config."""

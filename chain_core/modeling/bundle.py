@@ -9,10 +9,12 @@ model/
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 from chain_core.config import Config, dump_yaml, load_yaml, resolve_config
 from chain_core.data.schema import Task
@@ -24,14 +26,22 @@ from chain_core.storage.weights import write_tensors
 WEIGHTS = "chain.safetensors"
 
 
-def save_bundle(folder: Path, model: ChainModel, config: Config, tasks: Sequence[Task], facts: BackboneFacts) -> None:
-    """Write the folder; the weights last, so a folder with weights is whole."""
+def save_bundle(
+    folder: Path,
+    model: ChainModel,
+    config: Config,
+    tasks: Sequence[Task],
+    facts: BackboneFacts,
+    saved: Mapping[str, Tensor] | None = None,
+) -> None:
+    """Write the folder; the weights last, so a folder with weights is whole. `saved`: the model's, where it does not
+    hold them whole itself."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.yaml").write_text(dump_yaml(config), encoding="utf-8")
     (folder / "tasks.json").write_text(
         json.dumps([asdict(task) for task in tasks], ensure_ascii=False, indent=1), encoding="utf-8"
     )
-    weights = {name: value.detach().cpu().contiguous() for name, value in model.get_saved().items()}
+    weights = {name: value.detach().cpu().contiguous() for name, value in (saved or model.get_saved()).items()}
     temporary = folder / f"{WEIGHTS}.tmp"
     metadata = {"backbone": facts.name, "format": "pt", "active_depth": str(model.chain.active_depth)}
     write_tensors(temporary, weights, metadata)

@@ -45,6 +45,8 @@ class ChainModel(nn.Module):
         self.pretrained = {f"upper.{name}": value for name, value in copied.items()}
         """The tuned weights as they were before any training, where `train.l2_sp` pulls towards them."""
         sources, frozen = _find_sources(config, facts, self.upper, self.base)
+        self.sharded = False
+        """Whether the tuned layers are shared out among processes, see `modeling.sharding`."""
         self.borrowed = nn.ModuleList(frozen)
         """Frozen layers that links are tied to: they come from the backbone again, and no bundle keeps them."""
         embeddings = _find_embeddings(tasks, facts, self.upper, self.base)

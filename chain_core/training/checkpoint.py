@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from chain_core.modeling.model import ChainModel
+from chain_core.modeling.sharding import share_one, share_out
 from chain_core.storage.folders import is_whole, write_folder
 from chain_core.storage.weights import write_tensors
 from chain_core.training.outcome import Best, StageOutcome
@@ -124,7 +125,7 @@ def restore_optimiser(optimiser: torch.optim.Optimizer, groups: Sequence[Mapping
     for parameter, values in optimiser.state.items():
         for name, value in values.items():
             if value.shape == parameter.shape and name != "step":
-                values[name] = torch.empty_like(parameter).copy_(value)
+                values[name] = torch.empty_like(parameter).copy_(share_one(value, parameter))
 
 
 def read_torch_random(device: torch.device) -> Tensors:
@@ -180,7 +181,8 @@ def restore_best(best: Best, state: Mapping[str, Any], weights: Tensors) -> None
     for key, value in state.items():
         setattr(best, key, value)
     device = next(best.model.parameters()).device
-    best.weights = {name: value.to(device) for name, value in weights.items()}
+    here = {name: value.to(device) for name, value in weights.items()}
+    best.weights = share_out(here, best.model.state_dict())
 
 
 def read_outcomes(outcomes: Sequence[StageOutcome]) -> list[dict[str, Any]]:

@@ -14,13 +14,16 @@ import torch
 from chain_core.config import SELF_SUPERVISED
 from chain_core.data.cells import build_note
 from chain_core.data.schema import Task
+from chain_core.errors import RunError
 from chain_core.modeling.model import ChainModel
+from chain_core.modeling.sharding import collect_whole, share_out
 from chain_core.modeling.team import SOLO, Team
 from chain_core.training.anchors import Anchor
 from chain_core.training.checkpoint import (
     Checkpoint,
     Keeper,
     Tensors,
+    count_processes,
     name_randoms,
     pick_random,
     read_outcomes,
@@ -108,6 +111,7 @@ class Course:
             **{name: getattr(self, name) for name in _COUNTS},
             "accumulate": self.accumulate,
             "training_seconds": time.perf_counter() - self.started,
+            "sharded": self.model.sharded,
             "outcomes": read_outcomes(self.outcomes),
             "random": read_random(self.random),
             "lesson": lesson,
@@ -116,7 +120,7 @@ class Course:
         if self.model.upper is not None and self.model.upper.ranks is not None:
             ranks = self.model.upper.ranks.get_state()
         state["ranks"] = ranks[0]
-        weights = read_weights(self.model)
+        weights = collect_whole(read_weights(self.model), self.team)
         random = name_randoms(self.team.collect(read_torch_random(self.device)))
         checkpoint = Checkpoint(state, {**(tensors or {}), "weights": weights, "random": random, "ranks": ranks[1]})
         try:
@@ -130,6 +134,8 @@ class Course:
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go back to where a checkpoint was taken; the stage that was going on is its lesson's to restore."""
         state = checkpoint.state
+        if state["lesson"] is not None and state.get("sharded", False) != self.model.sharded:
+            raise RunError("checkpoint_sharded", step=checkpoint.step, processes=count_processes(checkpoint))
         for name in _COUNTS:
             setattr(self, name, state[name])
         self.accumulate = max(self.accumulate, state["accumulate"])  # once memory was short, it stays so
@@ -137,7 +143,8 @@ class Course:
         self.outcomes = restore_outcomes(state["outcomes"])
         del self.to_come[: len(self.outcomes)]
         restore_random(self.random, state["random"])
-        self.model.load_state_dict(dict(checkpoint.tensors["weights"]), strict=False)
+        weights = share_out(checkpoint.tensors["weights"], self.model.state_dict())
+        self.model.load_state_dict(weights, strict=False)
         if state["ranks"] is not None:
             upper = self.model.upper
             assert upper is not None

@@ -145,6 +145,9 @@ def _run(
         check()
         number = first + team.rank
         pending = parts[number : number + 1]
+        if model.sharded and not pending:  # passes are made by all alike
+            with autocast(device, dtype):
+                model(feed.build_batch(parts[-1][:1]).to(device))
         while pending:
             part = pending.pop()
             if len(part) > most:
@@ -155,7 +158,7 @@ def _run(
                 with autocast(device, dtype):
                     logits = model(batch)
             except (RuntimeError, MemoryError) as error:
-                if len(part) == 1 or not is_out_of_memory(error):
+                if len(part) == 1 or model.sharded or not is_out_of_memory(error):
                     raise
                 pending.append(part)
                 most = len(part) // 2

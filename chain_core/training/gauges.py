@@ -11,17 +11,21 @@ from torch import Tensor
 from torch.nn.utils import get_total_norm
 
 from chain_core.modeling.model import ChainModel
+from chain_core.modeling.sharding import compute_norms
+from chain_core.modeling.team import SOLO, Team
 
 
-def compute_gradient_norms(model: ChainModel) -> dict[str, float]:
+def compute_gradient_norms(model: ChainModel, team: Team = SOLO) -> dict[str, float]:
     """The 2-norm of the gradient of the backbone, the links, the heads and the learned loss weights, as far as they
-    train."""
+    train. `team`: which keeps a backbone in parts."""
     parts: dict[str, list[Tensor]] = {}
     for name, parameter in model.named_parameters():
         if parameter.grad is not None:
             parts.setdefault(_name_part(name), []).append(parameter.grad)
     if not parts:
         return {}
+    if model.sharded:
+        return {part: norm.item() for part, norm in compute_norms(parts, team).items()}
     norms = torch.stack([get_total_norm(gradients).float() for gradients in parts.values()])
     return dict(zip(parts, norms.tolist(), strict=True))  # one wait for the device, however many parts
 

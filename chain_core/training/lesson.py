@@ -12,6 +12,7 @@ from chain_core.data.cells import build_note
 from chain_core.modeling.batch import Batch
 from chain_core.modeling.device import explain_memory, is_out_of_memory, release_devices
 from chain_core.modeling.model import ChainModel
+from chain_core.modeling.sharding import collect_whole
 from chain_core.modeling.team import is_agreed
 from chain_core.training.checkpoint import (
     Checkpoint,
@@ -119,7 +120,7 @@ class Lesson:
         """The update itself, in smaller parts where the memory does not suffice: tells so. The gradient's norms go to
         `gradients`, where given. Raises ResourceError where the memory does not suffice for a single row."""
         stage, course = self.stage, self.course
-        look = None if gradients is None else lambda model: gradients.update(compute_gradient_norms(model))
+        look = None if gradients is None else lambda model: gradients.update(compute_gradient_norms(model, course.team))
         while True:
             try:
                 return take_step(
@@ -145,6 +146,7 @@ class Lesson:
         """Have a checkpoint taken, as `Course.keep`."""
         groups, moments = read_optimiser(self.optimiser)
         best, weights = read_best(self.best)
+        moments, weights = collect_whole(moments, self.course.team), collect_whole(weights, self.course.team)
         lesson = {
             **{name: getattr(self, name) for name in _COUNTS},
             "seconds": time.perf_counter() - self.started,

@@ -13,6 +13,7 @@ from chain_core.config import SELF_SUPERVISED, Config
 from chain_core.data.schema import Task
 from chain_core.errors import ConfigError
 from chain_core.modeling.model import ChainModel
+from chain_core.modeling.sharding import is_worth_sharding, shard
 from chain_core.modeling.team import SOLO, Team
 from chain_core.training.anchors import Anchor, build_pretrained_anchor
 from chain_core.training.checkpoint import Checkpoint, Keeper
@@ -55,6 +56,8 @@ def train(
     _fit_heads(model, feed, config, stages)
     if start is not None:
         start.apply(model)
+    if is_worth_sharding(config, model, device, team):
+        shard(model, device, team)
     model.to(device)
     torch.manual_seed(config.train.seed + team.rank)  # dropout differs from process to process
     course = Course(

@@ -9,6 +9,7 @@ from torch import nn
 
 from chain_core.config import TrainConfig
 from chain_core.modeling.model import ChainModel
+from chain_core.modeling.sharding import is_sharded
 from chain_core.modeling.tuning import is_added
 
 WEIGHTS_RATE = 10.0
@@ -16,11 +17,13 @@ WEIGHTS_RATE = 10.0
 
 
 def build_optimiser(model: ChainModel, config: TrainConfig) -> torch.optim.AdamW:
-    """Groups of parameters by their part and whether they decay: matrices do, vectors and scales do not."""
-    groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
+    """Groups of parameters by their part and whether they decay: matrices do, vectors and scales do not. What is kept
+    in parts stands by itself: the update goes through a group at once."""
+    groups: dict[tuple[str, bool, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            groups.setdefault((_name_part(name), _decays(name, parameter)), []).append(parameter)
+            key = _name_part(name), _decays(name, parameter), is_sharded(parameter)
+            groups.setdefault(key, []).append(parameter)
     rates = {
         "backbone": config.backbone_learning_rate,
         "chain": config.learning_rate,
@@ -32,7 +35,7 @@ def build_optimiser(model: ChainModel, config: TrainConfig) -> torch.optim.AdamW
                 "params": parameters, "lr": rates[part], "weight_decay": config.weight_decay if decays else 0.0,
                 "part": part,
             }
-            for (part, decays), parameters in groups.items()
+            for (part, decays, _), parameters in groups.items()
         ],
         fused=True,
     )  # fmt: skip

@@ -23,6 +23,7 @@ from chain_core.modeling.batch import Batch
 from chain_core.modeling.device import autocast
 from chain_core.modeling.model import ChainModel, name_weight
 from chain_core.modeling.ranks import compute_orthogonality
+from chain_core.modeling.sharding import clip_gradient
 from chain_core.modeling.team import SOLO, Team, portable
 from chain_core.training.agreement import compute_disagreement, count_compared
 from chain_core.training.anchors import Anchor, compute_pull
@@ -63,12 +64,12 @@ def take_step(
     summed: Losses = {}
     failure = None
     try:
-        for number, (piece, share) in team.deal(list(enumerate(zip(pieces, shares, strict=True)))):
+        for number, (piece, share) in deal_pieces(model, pieces, shares, team):
             pulls = [] if number else _list_pulls(model, anchors, pruned)
             found = _add_gradient(model, read(piece).to(device), config, device, dtype, share, pulls)
             summed = {key: summed[key] + value for key, value in found.items()} if summed else found
     except Exception as error:
-        if team.size == 1:
+        if team.size == 1 or model.sharded:  # of which the others' passes cannot go on either
             raise
         failure = portable(error)
     if team.size > 1:
@@ -76,11 +77,23 @@ def take_step(
     if look is not None:
         look(model)
     if settings.clip is not None:
-        torch.nn.utils.clip_grad_norm_((p for p in model.parameters() if p.requires_grad), settings.clip)
+        clip_gradient(model, settings.clip, team)
     optimiser.step()
     if pruned is not None and pruned.ranks is not None and progress is not None:
         pruned.ranks.follow(pruned, *progress)
     return summed
+
+
+def deal_pieces(
+    model: ChainModel, pieces: Sequence[Batch], shares: Sequence[Share | None], team: Team
+) -> list[tuple[int, tuple[Batch, Share | None]]]:
+    """This process's pieces and their numbers; where passes must be made by all alike, what is short is filled up with
+    pieces that count for nothing."""
+    own = list(team.deal(list(enumerate(zip(pieces, shares, strict=True)))))
+    if model.sharded and len(own) < -(-len(pieces) // team.size):
+        heads = dict.fromkeys((name for name, _ in model.chain.active_keys), 0.0)
+        own.append((len(pieces), (pieces[-1], Share(heads, heads))))
+    return own
 
 
 def _list_pulls(model: ChainModel, anchors: Sequence[Anchor], pruned: Backbone | None) -> list[Callable[[], Tensor]]:

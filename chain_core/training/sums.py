@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from chain_core.modeling.model import ChainModel
+from chain_core.modeling.sharding import is_sharded
 from chain_core.modeling.team import Team
 from chain_core.training.evaluate import Key
 
@@ -21,10 +22,11 @@ def sum_gradient(
     """Sum every parameter's gradient over the team, in place; the summed losses.
 
     `losses`: empty where this process had no rows. `failure`: what kept it from computing; raised on all. A parameter
-    that no process has a gradient of keeps none: the optimiser passes it by.
+    that no process has a gradient of keeps none: the optimiser passes it by. Layers that are shared out have been
+    summed already.
     """
     keys: list[Key] = [*model.chain.active_keys, ("", 0)]
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    parameters = [each for each in model.parameters() if each.requires_grad and not is_sharded(each)]
     device = parameters[0].device
     told = torch.zeros(1 + len(keys), device=device)
     told[0] = failure is not None

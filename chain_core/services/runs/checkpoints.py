@@ -24,7 +24,7 @@ from chain_core.training.start import Start
 
 KEPT = 2
 """The newest one, and the one before in case a disk damages it."""
-_HOW_OFTEN = ("checkpoint_minutes", "checkpoint_steps", "accumulate", "device")
+_HOW_OFTEN = ("checkpoint_minutes", "checkpoint_steps", "accumulate", "device", "shard")
 """Keys of `train` that do not change what is learned."""
 
 

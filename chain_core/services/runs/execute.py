@@ -15,6 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 import torch
+from torch import Tensor
 
 from chain_core.config import Config, dump_yaml
 from chain_core.data.answers import drop_starts
@@ -27,6 +28,7 @@ from chain_core.modeling.catalogue import BackboneFacts
 from chain_core.modeling.chain import count_parameters
 from chain_core.modeling.device import choose_device, choose_precision, release_devices
 from chain_core.modeling.model import ChainModel, build_model
+from chain_core.modeling.sharding import collect_whole
 from chain_core.modeling.team import SOLO, Team, choose_place, open_device
 from chain_core.modeling.tuning import is_added
 from chain_core.reports.metrics import compute_report
@@ -179,7 +181,8 @@ def _execute(
     splits = [name for name in ("validation", "test") if len(feed.splits[name]) and model.chain.answering_heads]
     predictions = {split: predict(split) for split in splits}
     tell({"kind": "phase", "phase": "saving"})
-    report = team.lead(lambda: _save(out, material, model, predictions, outcome, seconds, journal))
+    weights = collect_whole(model.get_saved(), team)
+    report = team.lead(lambda: _save(out, material, model, weights, predictions, outcome, seconds, journal))
     tell({"kind": "done", "reason": outcome.reason, "report": report})
     return report
 
@@ -188,6 +191,7 @@ def _save(
     out: Path,
     material: Material,
     model: ChainModel,
+    weights: Mapping[str, Tensor],
     predictions: Mapping[str, Any],
     outcome: Outcome,
     seconds: Mapping[str, float],
@@ -197,7 +201,7 @@ def _save(
     config = material.config
     for split, part in predictions.items():
         save_predictions(part, out / "predictions" / f"{split}.parquet")
-    save_bundle(out / "model", model, config, material.tasks, material.facts)
+    save_bundle(out / "model", model, config, material.tasks, material.facts, weights)
     report = {
         **compute_report(predictions),
         "best_epoch": outcome.best_epoch,

@@ -200,6 +200,7 @@ MORE_TRAINING = Group(
         Field("seed", "chain.seed"),
         Field("precision", "chain.precision"),
         Field("device", "chain.device"),
+        Field("shard", "chain.shard", when=_tuned),
     ),
 )
 REGULARISERS = Group(

@@ -60,6 +60,11 @@ WAYS = {
         "heads": {**TAGGING, "words": {"kind": "masked_lm", "dropout": 0}},
         "stages": [{"objective": "masked_lm", "epochs": 1, "depth": 1}, {"epochs": 1}],
     },
+    "sharded, in parts": {
+        "backbone": {"tuning": "full"},
+        "train": {"shard": "on", "batch_size": 6, "accumulate": 2, "epochs": 1, "r_drop": 1.0},
+    },
+    "sharded lora": {"backbone": {**LORA, "layers": 1}, "train": {"shard": "on", "adversarial": 0.5}},
     "memory of one runs short": {"backbone": LORA},
 }  # fmt: skip
 DROPOUT = {"heads": {name: {**head, "dropout": 0.3} for name, head in TAGGING.items()}, "backbone": LORA}
@@ -77,10 +82,14 @@ def folder(tmp_path_factory) -> Path:
     jobs = [{"name": way, "config": build(model, **options)} for way, options in WAYS.items()]
     jobs[-1]["fail"] = "memory"
     dropout = build(model, **DROPOUT)
+    sharded = build(model, **{**DROPOUT, "train": {"shard": "on"}})
     jobs += [
         {"name": "untouched", "config": dropout},
         {"name": "paused", "config": dropout, "word": "pause", "after": 3},
         {"name": "paused", "config": dropout, "resume": True},
+        {"name": "sharded", "config": sharded},
+        {"name": "sharded and paused", "config": sharded, "word": "pause", "after": 2},
+        {"name": "sharded and paused", "config": sharded, "resume": True},
         {"name": "stopped", "config": dropout, "word": "stop", "after": 2},
         {"name": "no number", "config": build(model), "fail": "number"},
         {"name": "after that", "config": build(model, train={"device": "cuda:0"})},
@@ -173,11 +182,17 @@ def test_the_main_process_alone_tells(folder):
 
 def test_a_pause_changes_nothing(folder):
     assert_same_run(folder / "untouched", folder / "paused")
+    assert_same_run(folder / "sharded", folder / "sharded and paused")
 
 
 def test_all_leave_together(folder):
     assert read_log(folder / "stopped")[-1]["reason"] == "stopped"
     assert [told["stopped"]["ended"] for told in read_told(folder)] == ["done", "done"]
+
+
+def test_layers_are_shared_out_where_asked(folder):
+    for told in read_told(folder):
+        assert {name for name, job in told.items() if job["sharded"]} == {name for name in told if "sharded" in name}
 
 
 def test_what_fails_in_one_is_said_in_all(folder):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +22,7 @@ from chain_core.errors import ChainError
 from chain_core.modeling import features
 from chain_core.modeling.team import join_team
 from chain_core.services.runs.execute import execute_run
-from chain_core.training import step
+from chain_core.training import loop, step
 from chain_core.training.control import Interruption
 
 TOKENS = 64
@@ -41,13 +42,14 @@ def main(folder: Path) -> None:
 def do(job: dict[str, Any], folder: Path, team: Any) -> dict[str, Any]:
     events: list[dict] = []
     computed: list[int] = []
+    began = time.perf_counter()
 
     def read() -> str:
         steps = sum(event["kind"] == "step" for event in events)
         return job["word"] if "word" in job and steps >= job["after"] else ""
 
     config, ended = resolve_config(job["config"]), "done"
-    with failing(job.get("fail") if team.rank == 1 else None), counting(computed):
+    with failing(job.get("fail") if team.rank == 1 else None), counting(computed), noting() as sharded:
         try:
             execute_run(
                 config, folder / job["name"], folder=folder, emit=events.append, read_control=read,
@@ -55,7 +57,8 @@ def do(job: dict[str, Any], folder: Path, team: Any) -> dict[str, Any]:
             )  # fmt: skip
         except (ChainError, Interruption) as error:
             ended = getattr(error, "code", type(error).__name__)
-    return {"ended": ended, "computed": sum(computed), "events": len(events)}
+    return {"ended": ended, "computed": sum(computed), "events": len(events),
+            "sharded": bool(sharded), "seconds": time.perf_counter() - began}  # fmt: skip
 
 
 @contextmanager
@@ -73,6 +76,17 @@ def counting(computed: list[int]) -> Any:
         yield
     finally:
         features._run = before
+
+
+@contextmanager
+def noting() -> Any:
+    """The models whose layers are shared out."""
+    before, seen = loop.shard, []
+    loop.shard = lambda model, *given: seen.append(model) or before(model, *given)
+    try:
+        yield seen
+    finally:
+        loop.shard = before
 
 
 @contextmanager
