@@ -3,6 +3,7 @@
 # make lint   ruff and mypy
 
 PORT ?= 8501
+JOBS ?= auto
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet
 
@@ -15,7 +16,7 @@ run: .venv/.installed
 
 test: .venv/.installed-dev
 	@$(BIN)/python -m tests.e2e.chromium
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --maxprocesses 4 --dist loadfile $(ARGS)
 
 lint: .venv/.installed-dev
 	@$(BIN)/python -m ruff check .

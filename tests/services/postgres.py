@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 FOLDERS = ("/usr/lib/postgresql/*/bin", "/usr/local/pgsql/bin", "/opt/homebrew/opt/postgresql*/bin")
@@ -30,9 +31,7 @@ def explain_absence() -> str:
     """Why there can be no server here; "" where there can."""
     if not (find_program("initdb") and find_program("postgres")):
         return "no PostgreSQL server is installed"
-    try:
-        import psycopg  # noqa: F401
-    except ImportError:
+    if find_spec("psycopg") is None:
         return "the Python package psycopg is not installed"
     if os.geteuid() == 0 and _find_user() is None:
         return "PostgreSQL does not run as root, and there is no other user"
