@@ -228,4 +228,5 @@ def _estimate_seconds(
     judging = 2.0 * (upper + chain) * workload.others * length
     epoch = learning / (gflops * 1e9 * TRAINING_SHARE) + judging / (gflops * 1e9 * FORWARD_SHARE)
     steps = -(-workload.train // config.train.batch_size)
-    return reading + config.train.epochs * (epoch + steps * STEP_SECONDS * (1 + config.chain.depth / 4))
+    epochs = sum(stage.epochs for stage in config.get_stages())
+    return reading + epochs * (epoch + steps * STEP_SECONDS * (1 + config.chain.depth / 4))

@@ -212,6 +212,8 @@ def test_more_work_takes_longer_and_more_memory() -> None:
     assert plan(deep, small).memory < plan(copies, small).memory
     assert plan(tied, small).memory < plan(deep, small).memory
     assert plan(tied, large).seconds == plan(deep, large).seconds  # one set of parameters, as many products
+    stages = [{"epochs": 3}, {"epochs": 4}]
+    assert plan({"stages": stages}, small).seconds == plan({"train": {"batch_size": 64, "epochs": 7}}, small).seconds
     assert plan({}, small).disk < plan({}, large).disk
     assert plan(tuned, large).disk == 0
 
