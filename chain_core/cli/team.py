@@ -12,7 +12,7 @@ from collections.abc import Callable
 from chain_core.errors import ChainError, RunError
 from chain_core.modeling.team import Team, join_team
 
-LEAVE = 3.0
+LEAVE = 2.0
 """Seconds in which the launcher ends the processes that one of them has left alone, that one having said why."""
 
 

@@ -62,7 +62,10 @@ def shard(model: ChainModel, device: torch.device, team: Team) -> None:
     mesh = DeviceMesh.from_group(members, device.type)
     for layer in list_layers(model):
         # Each layer is a root of its own, which by default would stay whole between the passes.
-        sharded: Any = fully_shard(layer, mesh=mesh, reshard_after_forward=True)
+        single = {parameter for parameter in layer.parameters() if not parameter.ndim}  # has no rows to share out
+        for parameter in layer.parameters():
+            parameter.data = parameter.data.contiguous()  # prefixes lie as attention reads them
+        sharded: Any = fully_shard(layer, mesh=mesh, reshard_after_forward=True, ignored_params=single)
         # A sum, not a mean: each process's loss is its share of the batch's. gloo knows sums alone.
         sharded.set_gradient_divide_factor(1.0)
         sharded.set_force_sum_reduction_for_comms(True)

@@ -28,7 +28,7 @@ LONGEST_WAIT = timedelta(hours=12)
 """For what one process does for all, such as reading rows. One that has died is noticed at once."""
 LONGEST_SUM = timedelta(minutes=15)
 """For a sum on GPUs, where all should be at the same step."""
-MEETING = timedelta(seconds=5)
+MEETING = timedelta(seconds=10)
 """For the others to have failed as well."""
 
 

@@ -35,10 +35,10 @@ def sum_gradient(
     known = torch.tensor([float(parameter.grad is not None) for parameter in parameters], device=device)
     head = torch.cat([told, known])
     team.add(head)
-    failed, *counts = head[[0, *range(len(told), len(head))]].tolist()
+    failed, *counts = head.tolist()
     if failed:
         team.agree(failure)
-    shared = [parameter for parameter, count in zip(parameters, counts, strict=True) if count]
+    shared = [parameter for parameter, count in zip(parameters, counts[len(keys) :], strict=True) if count]
     for bucket in _cut(shared):
         _sum_bucket(bucket, team)
     return dict(zip(keys, head[1 : len(told)], strict=True))

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -17,9 +13,9 @@ from safetensors.torch import load_file
 from chain_core.config import resolve_config
 from chain_core.services.runs.execute import execute_run
 from tests.services.resuming import assert_same_run, read_log
+from tests.services.runs.launching import start_two
 from tests.tiny import add_mask_token, build_commands, save_tiny_backbone, write_rows
 
-ROOT = Path(__file__).resolve().parents[3]
 POOLED = {
     "intent": {"kind": "classification", "column": "intent", "depths": [1, "last"], "dropout": 0},
     "score": {"kind": "regression", "column": "score", "dropout": 0},
@@ -92,10 +88,13 @@ def folder(tmp_path_factory) -> Path:
         {"name": "sharded and paused", "config": sharded, "resume": True},
         {"name": "stopped", "config": dropout, "word": "stop", "after": 2},
         {"name": "no number", "config": build(model), "fail": "number"},
+        {"name": "homes apart", "config": build(model), "home": "apart"},
         {"name": "after that", "config": build(model, train={"device": "cuda:0"})},
     ]
     (folder / "jobs.json").write_text(json.dumps(jobs))
-    launch(folder)
+    for process in start_two("tests.services.runs.together", str(folder), home=folder / "home"):
+        _, errors = process.communicate(timeout=200)
+        assert process.returncode == 0, errors
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CHAIN_HOME", str(folder / "home-alone"))
         for way, options in WAYS.items():
@@ -103,27 +102,6 @@ def folder(tmp_path_factory) -> Path:
                 resolve_config(build(model, **options)), folder / "alone" / way, folder=folder, emit=lambda event: None
             )
     return folder
-
-
-def launch(folder: Path) -> None:
-    """Two processes of `together`, as a launcher starts them."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    shared = {
-        **os.environ, "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
-        "CHAIN_HOME": str(folder / "home"), "OMP_NUM_THREADS": "1",
-    }  # fmt: skip
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-m", "tests.services.runs.together", str(folder)],
-            env={**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)}, cwd=ROOT, stderr=subprocess.PIPE, text=True,
-        )
-        for rank in range(2)
-    ]  # fmt: skip
-    for process in processes:
-        _, errors = process.communicate(timeout=200)
-        assert process.returncode == 0, errors
 
 
 def read_told(folder: Path) -> list[dict]:
@@ -198,6 +176,7 @@ def test_layers_are_shared_out_where_asked(folder):
 def test_what_fails_in_one_is_said_in_all(folder):
     for told in read_told(folder):
         assert told["no number"]["ended"] == "loss_not_finite"
+        assert told["homes apart"]["ended"] == "home_not_shared"
         assert told["after that"]["ended"] == "device_of_many"
     notes = [event for event in read_log(folder / "memory of one runs short") if event["kind"] == "note"]
     assert {"code": "memory_short", "params": {"parts": 2, "rows": 4}}.items() <= {

@@ -2,12 +2,13 @@
 after the other, and leaves what became of them in FOLDER/told-RANK.json.
 
 A job: {"name": the run's folder, "config": …, "resume": bool, "word" and "after": what is asked for after so many
-steps, "fail": what happens to the second process in the midst of its second step}.
+steps, "fail": what happens to the second process in the midst of its second step, "home": a workspace of its own}.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -48,6 +49,8 @@ def do(job: dict[str, Any], folder: Path, team: Any) -> dict[str, Any]:
         steps = sum(event["kind"] == "step" for event in events)
         return job["word"] if "word" in job and steps >= job["after"] else ""
 
+    if "home" in job and team.rank:
+        os.environ["CHAIN_HOME"] = str(folder / job["home"])
     config, ended = resolve_config(job["config"]), "done"
     with failing(job.get("fail") if team.rank == 1 else None), counting(computed), noting() as sharded:
         try:
@@ -57,6 +60,7 @@ def do(job: dict[str, Any], folder: Path, team: Any) -> dict[str, Any]:
             )  # fmt: skip
         except (ChainError, Interruption) as error:
             ended = getattr(error, "code", type(error).__name__)
+    os.environ["CHAIN_HOME"] = str(folder / "home")
     return {"ended": ended, "computed": sum(computed), "events": len(events),
             "sharded": bool(sharded), "seconds": time.perf_counter() - began}  # fmt: skip
 
