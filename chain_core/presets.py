@@ -2,7 +2,7 @@
 
 fast      the backbone is frozen and its features are cached: an epoch costs a few matrix products
 balanced  LoRA in the top layers
-thorough  LoRA in all layers, a deeper chain
+thorough  all layers in full, under a link for each of a backbone of six layers and one for its embeddings
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "train": {"epochs": 10, "batch_size": 32, "learning_rate": 1e-3, "backbone_learning_rate": 1e-3},
     },
     "thorough": {
-        "backbone": {"tuning": "lora"},
-        "chain": {"depth": 6, "links": {"dropout": 0.1}},
-        "train": {"epochs": 10, "batch_size": 32, "learning_rate": 1e-3, "backbone_learning_rate": 1e-3},
+        "backbone": {"tuning": "full"},
+        "chain": {"depth": 7, "links": {"kind": "attention", "dropout": 0.1}},
+        "train": {"epochs": 8, "batch_size": 32, "learning_rate": 1e-3, "backbone_learning_rate": 2e-4},
     },
 }

@@ -56,7 +56,6 @@ _TEXTBOOK = {
 
 
 def build_race(layers: int) -> list[Contender]:
-    every = {"depth": layers + 1, "links": {"kind": "attention", "dropout": 0.1}}
     top = {"tuning": "full", "layers": min(2, layers)}
     return [
         Contender("fast", "chain, preset fast", settings={"preset": "fast"}),
@@ -71,8 +70,8 @@ def build_race(layers: int) -> list[Contender]:
         Contender("thorough", "chain, preset thorough", settings={"preset": "thorough"}),
         Contender("full-joint", "full fine-tuning, joint", "trainer",
                   {"tuning": "full", "epochs": 8, "batch_size": 32, "learning_rate": 2e-4, "head_learning_rate": 1e-3}),
-        Contender("full-links", "chain, a link for every layer, all layers in full",
-                  settings={"backbone": {"tuning": "full"}, "chain": every, "train": _TRAIN_FULL}),
+        Contender("lora-links", "chain, 6 links, LoRA in all layers",
+                  settings={"preset": "balanced", "backbone": {"layers": None}, "chain": {"depth": 6}}),
         Contender("textbook", "textbook LoRA, a run a task", "trainer", _TEXTBOOK, each=True),
     ]  # fmt: skip
 
