@@ -64,7 +64,7 @@ def test_a_preset_takes_effect_over_what_was_set_before() -> None:
 
 def test_changes_of_a_preset_are_known() -> None:
     assert chain_edit.list_changes({"preset": "thorough"}) == []
-    changed = {"preset": "thorough", "chain": {"depth": 2, "width": 64}, "backbone": {"tuning": "lora"}}
+    changed = {"preset": "thorough", "chain": {"depth": 2, "width": 64}, "backbone": {"tuning": "full"}}
     assert chain_edit.list_changes(changed) == [("chain", "depth")]
 
 
