@@ -6,6 +6,7 @@ import streamlit as st
 
 from chain_core.messages import LANGUAGES, render
 
+_SWITCH = "language_switch"
 NAMES = {"en": "English", "zh": "中文"}
 
 
@@ -24,16 +25,18 @@ def t(key: str, /, **params: object) -> str:
 
 
 def show_language_switch() -> None:
-    """The switch in the sidebar. The choice lives under its own key, which a page change does not clear."""
+    """The switch in the sidebar: one widget in all languages, so that a click that comes while the page is still drawn
+    for an earlier one counts as well."""
     current = get_language()
-    chosen = st.sidebar.segmented_control(
-        t("shell.language"),
-        LANGUAGES,
-        format_func=NAMES.__getitem__,
-        default=current,
-        key=f"language_switch_{current}",
+    if st.session_state.get(_SWITCH) != current:
+        st.session_state[_SWITCH] = current
+    st.sidebar.segmented_control(
+        t("shell.language"), LANGUAGES, format_func=NAMES.__getitem__, required=True, key=_SWITCH, on_change=_switch,
         label_visibility="collapsed",
-    )
-    if chosen and chosen != current:
+    )  # fmt: skip
+
+
+def _switch() -> None:
+    """A callback. The choice lives under its own key, which a page change does not clear."""
+    if chosen := st.session_state[_SWITCH]:
         st.session_state["language"] = chosen
-        st.rerun()

@@ -41,6 +41,17 @@ def test_the_switch_changes_the_language_and_keeps_the_page(language: str) -> No
     assert app.title[0].value == render("chain.title", other)
 
 
+def test_the_switch_is_one_widget_in_all_languages() -> None:
+    """A click on it may come while the page is still drawn for the click before: it must not be one on nothing."""
+    app = open_page("chain", "en")
+    switch = app.sidebar.get("button_group")[0]
+    switch.set_value("zh").run()
+    assert app.sidebar.get("button_group")[0].proto.id == switch.proto.id
+    assert switch.proto.required, "a second click on the same language chooses it again, not none"
+    switch.set_value("en").run()
+    assert app.title[0].value == render("chain.title", "en")
+
+
 @pytest.mark.parametrize(
     "text", ["*a*", "`b`", "[c](d)", "# e", "<f>", ":red[g]", "$h$", "1. i", "- j", "a_b_c", "~k~"]
 )
