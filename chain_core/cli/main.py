@@ -94,7 +94,8 @@ def _train(options: argparse.Namespace, team: Team) -> int:
     from chain_core.training.control import Paused
 
     out = options.out or Path("runs") / slug(config.name)
-    team.lead(lambda: _check_folder(out, resume=options.resume))
+    if team.lead(lambda: _check_folder(config, out, options)):
+        return _tell_finished(out) if team.main else 0
     if not team.main:
         return _follow(options, config, out, team)
     progress = Progress(sys.stderr)
@@ -129,13 +130,31 @@ def _follow(options: argparse.Namespace, config: Config, out: Path, team: Team) 
     return 0
 
 
-def _check_folder(out: Path, *, resume: bool) -> None:
-    """Raises RunError where a new run would do away with one that can go on."""
+def _check_folder(config: Config, out: Path, options: argparse.Namespace) -> bool:
+    """Whether the run that is to go on has finished. Raises RunError where a new run would do away with one that can
+    go on, or another run has finished there."""
     from chain_core.services.runs.checkpoint_names import FOLDER, find_step
+    from chain_core.services.runs.finished import is_finished, is_same_run
 
     step = find_step(out)
-    if step is not None and not resume:
-        raise RunError("run_unfinished", folder=str(out), step=step, checkpoints=str(out / FOLDER))
+    if not options.resume:
+        if step is not None:
+            raise RunError("run_unfinished", folder=str(out), step=step, checkpoints=str(out / FOLDER))
+        return False
+    if not is_finished(out):
+        return False
+    if not is_same_run(config, out, options.config.resolve().parent):
+        raise RunError("run_finished_other", folder=str(out))
+    return True
+
+
+def _tell_finished(out: Path) -> int:
+    """Say so, and give the report as the run itself did."""
+    from chain_core.services.runs.finished import REPORT
+
+    Progress(sys.stderr).say("phases.finished", folder=out)
+    print((out / REPORT).read_text(encoding="utf-8"))
+    return 0
 
 
 def _list_again(options: argparse.Namespace, out: Path, team: Team) -> str:

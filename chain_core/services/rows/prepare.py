@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -38,12 +38,8 @@ def prepare_run(
 
     `check` is called now and then while rows are read or translated; it may raise. `layers`: see Material.
     """
-    config, tables, notes = open_tables(config, folder, check)
-    facts = read_facts(config.backbone.name)
-    config, spent = _spend_budget(config, facts)
-    for problem in find_objective_problems(config, facts):
-        raise problem
-    config = _fix_paths(config, folder)
+    config, facts, tables, notes = settle_config(config, folder, check)
+    spent: list[dict[str, Any]] = []
     unlabelled = read_stages(config, folder, check)
     sets = []
     for part in read_sets(config, tables):
@@ -59,6 +55,26 @@ def prepare_run(
         sets = [replace(part, tasks=_pick(part.tasks, tasks)) for part in (*sets, *replayed)]
         spent.append(build_note("rows_replayed", rows=sum(len(part.texts) for part in replayed)))
     return Material(config, tuple(sets), tasks, facts, (*notes, *spent), unlabelled, tuple(layers))
+
+
+class Settled(NamedTuple):
+    """A config of which nothing is left open, and what that was read from."""
+
+    config: Config
+    facts: BackboneFacts
+    tables: dict[str, pa.Table]
+    """Entry of `also` ("" for `data`) -> its rows."""
+    notes: list[dict[str, Any]]
+
+
+def settle_config(config: Config, folder: Path, check: Callable[[], None] = lambda: None) -> Settled:
+    """What a config leaves open inferred from its rows and its backbone, its paths made absolute. Raises ChainError."""
+    config, tables, notes = open_tables(config, folder, check)
+    facts = read_facts(config.backbone.name)
+    config, spent = _spend_budget(config, facts)
+    for problem in find_objective_problems(config, facts):
+        raise problem
+    return Settled(_fix_paths(config, folder), facts, tables, [*notes, *spent])
 
 
 def _pick(own: Sequence[Task], widened: Sequence[Task]) -> tuple[Task, ...]:

@@ -69,13 +69,17 @@ def prune_checkpoints(out: Path, kept: int) -> None:
         shutil.rmtree(out / FOLDER, ignore_errors=True)
 
 
+def describe_config(config: Config) -> dict[str, Any]:
+    """What of a complete config decides what is learned."""
+    return config.model_dump(mode="json", exclude={"name": True, "train": set(_HOW_OFTEN)})
+
+
 def compute_run_key(
     config: Config, feed: Feed, feeds: Mapping[int, Feed], facts: BackboneFacts, start: Start | None
 ) -> str:
     """A hash of all that decides what is learned: a checkpoint fits only a run of the same."""
     digest = hashlib.sha256()
-    mapping = config.model_dump(mode="json", exclude={"name": True, "train": set(_HOW_OFTEN)})
-    digest.update(json.dumps(mapping, sort_keys=True).encode())
+    digest.update(json.dumps(describe_config(config), sort_keys=True).encode())
     digest.update(compute_weights_key(facts.folder).encode())
     for number, part in sorted({0: feed, **feeds}.items()):
         digest.update(f"{number} {part.encoded.compute_key()} {part.pooled}".encode())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -54,6 +55,16 @@ class EventLog:
 def read_told(folder: Path, after: int, until: int) -> list[dict[str, Any]]:
     """A run's events with the numbers `after` + 1 … `until`, as far as its folder has them."""
     return list(_read(folder / NAME, until))[after:]
+
+
+def read_last(folder: Path) -> dict[str, Any] | None:
+    """A run's last event; None where there is none, or a crash has torn it."""
+    try:
+        with (folder / NAME).open("rb") as file:
+            event = json.loads(deque(file, maxlen=1).pop())
+    except (OSError, ValueError, IndexError):
+        return None
+    return event if isinstance(event, dict) else None
 
 
 def _read(path: Path, most: int) -> Iterator[dict[str, Any]]:
