@@ -122,7 +122,7 @@ def test_undo_that_comes_too_late_says_so(store: Store) -> None:
     gone = add_done(store, "gone")
     store.delete_run(gone)
     page = open_page("runs")
-    store.purge_deleted([gone])
+    store.purge_runs([gone])
     page = click(page, f"run_undo_{gone}")
     assert "There is no run" in page.error[0].value
 
@@ -162,6 +162,8 @@ def test_a_copy_becomes_the_draft_and_remembers_its_parent(store: Store, home) -
     page.run()
     assert page.session_state["draft"]["chain"]["depth"] == 5
     assert page.session_state["draft_parent"] == run_id
+    reloaded = open_page("chain")
+    assert reloaded.session_state["draft_parent"] == run_id
     copy = store.add_run(store.get_run(run_id).load_config(), parent=run_id)
     page = open_page("runs", run=copy)
     assert "first" in page.button(key="run_parent").label
@@ -205,6 +207,23 @@ def test_five_hundred_runs_are_paged_and_filtered(store: Store) -> None:
     assert page.button(key="runs_show_all")
     page = click(page, "runs_show_all")
     assert len(page.dataframe[0].value) == 25
+
+
+def test_the_address_can_name_a_sweep(store: Store) -> None:
+    group_id = store.add_group("depths", "grid", {})
+    config = store.get_run(add_run(store, "other")).load_config()
+    inside = [store.add_run(config, group_id=group_id) for _ in range(2)]
+    page = open_page("runs", sweep=group_id)
+    assert len(page.dataframe[0].value) == len(inside)
+    page.selectbox(key="runs_sweep").set_value(None)
+    page = run(page)
+    assert "sweep" not in page.query_params
+    assert len(page.dataframe[0].value) == 3
+    store.delete_group(group_id)
+    page = open_page("runs", sweep=group_id)
+    assert "“depths” is deleted" in page.error[0].value
+    assert page.dataframe[0].value["Run"].tolist() == ["other"]
+    assert not [button for button in page.button if str(button.key).startswith("run_undo")], "they come back with it"
 
 
 def test_runs_by_name_and_score(store: Store) -> None:

@@ -212,3 +212,50 @@ def test_another_sweep_is_chosen_and_an_unknown_one_is_said(store: Store, draft:
     assert "Seed" in page.dataframe[0].value
     click(page, "sweep_extend")
     assert store.list_groups()[0].state in ("running", "finished")
+
+
+def test_a_sweep_is_renamed(store: Store, draft: dict) -> None:
+    group_id = add_sweep(store, draft, "chain.depth=0,1")
+    page = open_page("sweeps")
+    page.text_input(key=f"sweep_name_{group_id}").input(" how *deep* ")
+    run(page)
+    assert page.subheader[0].value == r"how \*deep\*"
+    assert {entry.name for entry in store.list_runs()} == {"how *deep* · depth 0", "how *deep* · depth 1"}
+    page.text_input(key=f"sweep_name_{group_id}").input("  ")
+    run(page)
+    assert page.error
+    assert page.text_input(key=f"sweep_name_{group_id}").value == "how *deep*"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_sweep_is_deleted_with_its_runs_and_brought_back(store: Store, draft: dict, language: str) -> None:
+    group_id = add_sweep(store, draft, "chain.depth=0,1")
+    page = click(open_page("sweeps", language, sweep=group_id), f"sweep_delete_{group_id}")
+    assert f"sweep_delete_{group_id}" not in list_keys(page), "a second click is one on nothing"
+    assert not page.subheader
+    assert render("sweeps.is_deleted", language, sweep="s", count=2) in read_texts(page)
+    assert store.list_runs() == []
+    elsewhere = open_page("sweeps", language, sweep=group_id)
+    assert elsewhere.error[0].value == render("errors.group_deleted", language, group="s")
+    page = click(page, f"sweep_undo_{group_id}")
+    assert page.subheader[0].value == "s"
+    assert len(store.list_runs()) == 2
+    assert f"sweep_undo_{group_id}" not in list_keys(page)
+
+
+def test_a_sweep_at_work_is_not_deleted(store: Store, draft: dict) -> None:
+    group_id = add_sweep(store, draft, "chain.depth=0..5", done=1)
+    store.claim_run({})
+    page = click(open_page("sweeps"), f"sweep_delete_{group_id}")
+    assert "Stop or cancel" in page.error[0].value
+    assert page.subheader[0].value == "s"
+
+
+def test_its_runs_are_opened_on_their_page(store: Store, draft: dict) -> None:
+    group_id = add_sweep(store, draft, "chain.depth=0,1")
+    store.add_run(store.list_runs()[0].load_config())
+    page = open_page("sweeps", state={"runs_text": "left over"})
+    click(page, "sweep_runs")
+    assert page.title[0].value == render("runs.title", "en")
+    assert page.selectbox(key="runs_sweep").value == group_id
+    assert sorted(page.dataframe[0].value["Run"]) == ["s · depth 0", "s · depth 1"]

@@ -20,7 +20,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from chain_core.errors import ChainError, ResourceError, RunError
 from chain_core.paths import get_home
 from chain_core.services.store.migrations import upgrade_database
-from chain_core.services.store.tables import RUNS
+from chain_core.services.store.tables import GROUPS, RUNS
 
 VARIABLE = "CHAIN_STORE"
 """Names the store's URL to every process; on a command line all users of the machine could read its password."""
@@ -71,6 +71,14 @@ def lock_run(connection: Connection, run_id: str) -> Row[Any]:
     row = connection.execute(select(RUNS).where(RUNS.c.id == run_id).with_for_update()).one_or_none()
     if row is None:
         raise RunError("run_unknown", run=run_id)
+    return row
+
+
+def lock_group(connection: Connection, group_id: str) -> Row[Any]:
+    """A group's row, likewise. Raises RunError where there is none."""
+    row = connection.execute(select(GROUPS).where(GROUPS.c.id == group_id).with_for_update()).one_or_none()
+    if row is None:
+        raise RunError("group_unknown", group=group_id)
     return row
 
 

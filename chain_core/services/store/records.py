@@ -64,6 +64,8 @@ class Run:
     """Counts up while the worker lives."""
     deaths: tuple[dict[str, Any], ...]
     """What became of workers that went away in the middle, since it was last queued by hand; see `deaths`."""
+    hider: dict[str, Any] | None
+    """The identity of the server that hid it."""
 
     @property
     def path(self) -> Path:
@@ -96,6 +98,10 @@ class Group:
     spec: dict[str, Any]
     state: str
     created: float
+    deleted: float | None = None
+    """When it was hidden, and its runs with it; 0 while it is removed for good."""
+    hider: dict[str, Any] | None = None
+    """The identity of the server that hid it."""
 
 
 @dataclass(frozen=True)

@@ -1,23 +1,22 @@
-"""Runs in the store: added, found, named, tagged, starred, hidden and removed."""
+"""Runs in the store: added, found, named, tagged and starred."""
 
 from __future__ import annotations
 
 import json
 import re
-import shutil
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Text, cast, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Text, cast, func, insert, or_, select, update
 
 from chain_core.config import Config, dump_yaml
 from chain_core.errors import RunError
-from chain_core.paths import get_folder, get_home
+from chain_core.paths import get_home
 from chain_core.services.store.curves import start_progress
-from chain_core.services.store.database import Database, lock_run, make_id
-from chain_core.services.store.records import ACTIVE, BUSY, STATES, Run, make_run
+from chain_core.services.store.database import Database, make_id
+from chain_core.services.store.records import ACTIVE, STATES, Run, make_run
 from chain_core.services.store.tables import DATA_SETS, RUNS
 
 MOST_NAME = 120
@@ -91,9 +90,12 @@ class RunEntries(Database):
         tag: str | None = None,
         starred: bool | None = None,
         text: str | None = None,
+        group_id: str | None = None,
+        deleted: bool = False,
     ) -> int:
         """How many runs `list_runs` would find."""
-        query = select(func.count()).select_from(RUNS).where(*_find_wanted(states, tag, starred, text, None, False))
+        wanted = _find_wanted(states, tag, starred, text, group_id, deleted)
+        query = select(func.count()).select_from(RUNS).where(*wanted)
         with self._reading() as connection:
             return connection.scalar(query) or 0
 
@@ -127,37 +129,6 @@ class RunEntries(Database):
 
     def set_star(self, run_id: str, starred: bool) -> None:
         self._change_run(run_id, starred=starred)
-
-    def delete_run(self, run_id: str) -> None:
-        """Hide a run; a queued one is not begun meanwhile. Raises RunError while a worker is at it."""
-        with self._writing() as connection:
-            row = lock_run(connection, run_id)
-            if row.state in BUSY:
-                raise RunError("run_busy", run=row.name)
-            if row.deleted is None:
-                connection.execute(update(RUNS).where(RUNS.c.id == run_id).values(deleted=time.time()))
-
-    def restore_run(self, run_id: str) -> bool:
-        """Show a hidden run again; False where it is being removed for good. Raises RunError where it has been."""
-        with self._writing() as connection:
-            if lock_run(connection, run_id).deleted == 0:
-                return False
-            connection.execute(update(RUNS).where(RUNS.c.id == run_id).values(deleted=None))
-            return True
-
-    def purge_deleted(self, run_ids: Iterable[str]) -> list[str]:
-        """Remove hidden runs for good, their events, curves and folders too; those that were removed."""
-        removed = []
-        for run_id in run_ids:
-            hidden = (RUNS.c.id == run_id) & RUNS.c.deleted.is_not(None) & RUNS.c.state.not_in(BUSY)
-            with self._writing() as connection:  # from here on nobody brings it back
-                if connection.execute(update(RUNS).where(hidden).values(deleted=0.0)).rowcount == 0:
-                    continue
-            _remove_folder(run_id)
-            with self._writing() as connection:
-                connection.execute(delete(RUNS).where(RUNS.c.id == run_id, RUNS.c.deleted == 0))
-            removed.append(run_id)
-        return removed
 
     def _change_run(self, run_id: str, **values: Any) -> None:
         with self._writing() as connection:
@@ -229,14 +200,3 @@ def _find_wanted(
 
 def _is_hidden(deleted: bool) -> ColumnElement[bool]:
     return RUNS.c.deleted.is_not(None) if deleted else RUNS.c.deleted.is_(None)
-
-
-def _remove_folder(run_id: str) -> None:
-    runs = get_folder("runs")
-    folder = runs / run_id
-    if folder.parent != runs or run_id in ("", ".", ".."):
-        return  # no name of a folder of ours
-    if folder.is_symlink():
-        folder.unlink()
-    else:
-        shutil.rmtree(folder, ignore_errors=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from chain_core.services.store.data_entries import DataEntries, Settings
 from chain_core.services.store.groups import Groups
+from chain_core.services.store.hiding import Hiding
 from chain_core.services.store.records import Run
 from chain_core.services.store.run_entries import RunEntries
 from chain_core.services.store.run_events import RunEvents
@@ -16,6 +17,6 @@ from chain_core.services.store.run_queue import RunQueue
 __all__ = ["Run", "Store"]
 
 
-class Store(RunEntries, RunQueue, RunEvents, Groups, DataEntries, Settings):
+class Store(RunEntries, RunQueue, RunEvents, Groups, Hiding, DataEntries, Settings):
     """One database. `url` is any SQLAlchemy URL; the default is what CHAIN_STORE names, or `store.db` in the
     workspace."""

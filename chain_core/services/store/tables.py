@@ -58,6 +58,7 @@ RUNS = Table(
     Column("claim", String(40)),
     Column("beat", Integer, nullable=False, default=0),
     Column("deaths", JSON, nullable=False, default=[]),
+    Column("hider", JSON(none_as_null=True)),
 )
 EVENTS = Table(
     "events",
@@ -90,6 +91,8 @@ GROUPS = Table(
     Column("spec", JSON, nullable=False),
     Column("state", String(16), nullable=False),
     Column("created", Float, nullable=False),
+    Column("deleted", Float),
+    Column("hider", JSON(none_as_null=True)),
 )
 SETTINGS = Table(
     "settings",

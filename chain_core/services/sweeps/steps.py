@@ -18,7 +18,7 @@ from chain_core.services.store.records import ACTIVE, Run
 from chain_core.services.store.store import Store
 from chain_core.services.sweeps.study import find_losers, suggest
 from chain_core.services.sweeps.sweep import Sweep, build_config
-from chain_core.services.sweeps.trials import MOVING, SweepState, list_sweep_runs, read_sweep
+from chain_core.services.sweeps.trials import MOVING, SweepState, find_group, list_sweep_runs, read_sweep
 
 AHEAD = {"grid": 4, "search": 1}
 """Runs that wait in the queue. A search's are few: each is chosen by what is known when it is queued."""
@@ -63,8 +63,9 @@ def advance_sweeps(store: Store) -> None:
 
 
 def advance_sweep(store: Store, group_id: str) -> None:
-    """Do what is to be done for one sweep. Raises RunError where there is none, or the store cannot be used."""
-    state = store.get_group(group_id).state
+    """Do what is to be done for one sweep. Raises RunError where there is none, it is deleted, or the store cannot be
+    used."""
+    state = find_group(store, group_id).state
     if state == "resuming":
         _resume(store, group_id)
     elif state in _SETTLING:

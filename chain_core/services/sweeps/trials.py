@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from chain_core.errors import RunError
 from chain_core.services.store.groups import build_trial_id
 from chain_core.services.store.records import BUSY, Group, Run
+from chain_core.services.store.run_entries import clean_name
 from chain_core.services.store.store import Store
-from chain_core.services.sweeps.sweep import MOST_RUNS, Sweep, Trial
+from chain_core.services.sweeps.sweep import MOST_RUNS, Sweep, Trial, name_trial
 
 _ENDED = {"finished": "finished", "failed": "failed", "cancelled": "failed"}
 
@@ -39,11 +41,38 @@ MOVING = ("running", "pausing", "resuming", "stopping", "cancelling")
 """States of a group in which there is something to do for it."""
 
 
-def read_sweep(store: Store, group_id: str) -> SweepState:
-    """Raises RunError where there is no such sweep."""
+MOST_NAME = 80
+"""Characters, so that those of the runs have room for their settings."""
+
+
+def find_group(store: Store, group_id: str) -> Group:
+    """Raises RunError where there is no such sweep, or it is deleted."""
     group = store.get_group(group_id)
+    if group.deleted is not None:
+        raise RunError("group_deleted", group=group.name)
+    return group
+
+
+def read_sweep(store: Store, group_id: str) -> SweepState:
+    """Raises RunError where there is no such sweep, or it is deleted."""
+    group = find_group(store, group_id)
     runs = list_sweep_runs(store, group_id)
     return build_state(group, runs, store.read_scores(group_id))
+
+
+def rename_sweep(store: Store, group_id: str, name: str) -> str:
+    """The name as it is kept: cleaned and cut. Runs that are named after the sweep follow it. Raises RunError where
+    nothing is left of the name, or there is no such sweep."""
+    cleaned = clean_name(name)[:MOST_NAME].strip()
+    if not cleaned:
+        raise RunError("group_nameless")
+    state = read_sweep(store, group_id)
+    names = {}
+    for number, run in state.runs.items():
+        old, new = (clean_name(name_trial(word, state.trials[number].params)) for word in (state.sweep.name, cleaned))
+        names[run.id] = (old, new)
+    store.rename_group(group_id, cleaned, names)
+    return cleaned
 
 
 def list_sweep_runs(store: Store, group_id: str) -> list[Run]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -75,7 +76,7 @@ def show_actions(run: Run) -> None:
         ):
             set_draft(guard(lambda: build_draft(run)), parent=run.id)
             go_to("chain")
-        with st.popover(t("runs.more"), icon=":material/more_horiz:", key="run_more"):
+        with st.popover(t("runs.more"), icon=":material/more_horiz:", key=f"run_more_{run.id}"):
             _show_menu(run)
 
 
@@ -96,16 +97,16 @@ def _show_control(run: Run, control: str) -> None:
 def _show_menu(run: Run) -> None:
     """Name, tags, priority, the config, and what takes something away."""
     store = get_store()
-    _hold(name := f"run_name_{run.id}", run.name)
+    hold(name := f"run_name_{run.id}", run.name)
     st.text_input(t("runs.rename"), max_chars=MOST_NAME, key=name, on_change=_rename, args=(run.id, name))
-    _hold(tags := f"run_tags_{run.id}", list(run.tags))
+    hold(tags := f"run_tags_{run.id}", list(run.tags))
     st.multiselect(
         t("runs.tags"), sorted({*guard(store.list_tags), *run.tags}, key=str.casefold), key=tags,
         max_selections=MOST_TAGS, accept_new_options=True, placeholder=t("runs.tags_new"), on_change=_tag,
         args=(run.id, tags),
     )  # fmt: skip
     if run.state in ("queued", "paused"):
-        _hold(priority := f"run_priority_{run.id}", run.priority)
+        hold(priority := f"run_priority_{run.id}", run.priority)
         st.number_input(
             t("runs.priority"), -MOST_PRIORITY, MOST_PRIORITY, step=1, key=priority, help=t("runs.priority_help"),
             on_change=_prioritise, args=(run.id, priority),
@@ -126,7 +127,7 @@ def _show_menu(run: Run) -> None:
         )  # fmt: skip
 
 
-def _hold(key: str, value: Any) -> None:
+def hold(key: str, value: Any) -> None:
     """A widget shows what the store has, also after it was changed elsewhere."""
     if st.session_state.get(key) != value:
         st.session_state[key] = value
@@ -150,18 +151,22 @@ def _delete(run_id: str) -> None:
 
 
 def show_deleted() -> None:
-    """What was deleted and can still be brought back: the latest in sight, the others behind it."""
-    hidden = [run for run in guard(lambda: get_store().list_runs(50, deleted=True)) if run.deleted]
-    hidden.sort(key=lambda run: run.deleted or 0.0, reverse=True)
-    if not hidden:
+    """What was deleted and can still be brought back."""
+    hidden = [run for run in guard(get_store().list_hidden_runs) if run.deleted]
+    show_undos([partial(_show_undo, run) for run in hidden], "runs_deleted")
+
+
+def show_undos(undos: Sequence[Callable[[], None]], key: str) -> None:
+    """A sentence and a button each: the first in sight, the others behind it."""
+    if not undos:
         return
-    with st.container(border=True, horizontal=True, vertical_alignment="center", key="runs_deleted"):
-        _show_undo(hidden[0])
-        if len(hidden) > 1:
-            with st.popover(t("runs.more_deleted", count=len(hidden) - 1), key="runs_more_deleted"):
-                for run in hidden[1:]:
+    with st.container(border=True, horizontal=True, vertical_alignment="center", key=key):
+        undos[0]()
+        if len(undos) > 1:
+            with st.popover(t("runs.more_deleted", count=len(undos) - 1), key=f"{key}_more"):
+                for undo in undos[1:]:
                     with st.container(horizontal=True, vertical_alignment="center"):
-                        _show_undo(run)
+                        undo()
 
 
 def _show_undo(run: Run) -> None:

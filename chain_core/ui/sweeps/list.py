@@ -7,14 +7,16 @@ from functools import partial
 
 import streamlit as st
 
-from chain_core.errors import RunError
+from chain_core.errors import ChainError
 from chain_core.services.store.records import Group
 from chain_core.services.sweeps.steps import CONTROLS, control_sweep, extend_sweep
-from chain_core.services.sweeps.trials import SweepState, read_sweep
+from chain_core.services.sweeps.trials import SweepState, find_group, read_sweep
 from chain_core.ui.backend import get_store, get_supervisor
 from chain_core.ui.language import t
+from chain_core.ui.runs.filters import clear_filters
 from chain_core.ui.runs.text import format_time
-from chain_core.ui.shell import escape_markdown, guard, show_error
+from chain_core.ui.shell import escape_markdown, go_to, guard, show_error
+from chain_core.ui.sweeps.filing import show_menu
 from chain_core.ui.sweeps.text import COLOURS
 
 LISTED = 100
@@ -25,20 +27,22 @@ _ICONS = {
 }  # fmt: skip
 
 
-def choose_sweep(groups: Sequence[Group]) -> Group:
-    """The one that the address names, or the newest; a list to choose another where there are several."""
+def find_chosen(groups: Sequence[Group]) -> Group | None:
+    """The one that the address names, or the newest; a sentence where it names one that is deleted or never was."""
     wanted = st.query_params.get("sweep")
-    chosen = next((group for group in groups if group.id == wanted), None)
-    if wanted and chosen is None:
-        show_error(RunError("group_unknown", group=wanted))
-    chosen = chosen or groups[0]
-    if len(groups) > 1:
-        _show_choice(groups, chosen)
-    return chosen
+    if wanted:
+        try:
+            return find_group(get_store(), wanted)
+        except ChainError as error:
+            show_error(error)
+    return groups[0] if groups else None
 
 
-def _show_choice(groups: Sequence[Group], chosen: Group) -> None:
-    by_id = {group.id: group for group in groups}
+def show_choice(groups: Sequence[Group], chosen: Group) -> None:
+    """A list to choose another, where there is one."""
+    by_id = {group.id: group for group in groups} | {chosen.id: chosen}
+    if len(by_id) < 2:
+        return
 
     def name(group_id: str) -> str:
         group = by_id[group_id]
@@ -82,6 +86,10 @@ def show_controls(state: SweepState) -> None:
         if ended and st.button(t("sweeps.extend", count=MORE_TRIALS), icon=":material/add:", key="sweep_extend"):
             guard(lambda: extend_sweep(get_store(), group.id, MORE_TRIALS))
             st.rerun()
+        if st.button(t("sweeps.show_runs"), icon=":material/monitoring:", key="sweep_runs"):
+            clear_filters()
+            go_to("runs", sweep=group.id)
+        show_menu(group)
 
 
 def _is_complete(state: SweepState) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from chain_core.errors import RunError
 from chain_core.services.store.records import Run
 from chain_core.services.sweeps.axes import SEED
 from chain_core.services.sweeps.results import Row, Setting, build_rows, compute_settings, find_best_setting
@@ -38,7 +39,7 @@ def _mark(state: SweepState) -> str:
 
 
 def _show(group_id: str, shown: str) -> None:
-    state = guard(lambda: read_sweep(get_store(), group_id))
+    state = guard(lambda: _read(group_id))
     if _mark(state) != shown:
         st.rerun()  # header, buttons and figures change too
     rows, keys = build_rows(state), list_keys(state.sweep.base)
@@ -48,6 +49,16 @@ def _show(group_id: str, shown: str) -> None:
     best = find_best_setting(compute_settings(rows))
     selected = _show_rows(state, rows, keys, best)
     _show_actions(state, rows, keys, best, selected)
+
+
+def _read(group_id: str) -> SweepState:
+    """The sweep; where somebody has deleted it, the page runs again and says so."""
+    try:
+        return read_sweep(get_store(), group_id)
+    except RunError as error:
+        if error.code in ("group_deleted", "group_unknown"):
+            st.rerun()
+        raise
 
 
 def _show_rows(state: SweepState, rows: Sequence[Row], keys: Mapping[str, Key], best: Setting | None) -> int | None:
@@ -147,7 +158,7 @@ def _show_trouble(state: SweepState, number: int) -> None:
 
 def use_settings(state: SweepState, run: Run) -> None:
     """The run's config as the next draft, under the sweep's name, on the Chain page."""
-    set_draft({**guard(lambda: build_draft(run)), "name": state.group.name})
+    set_draft({**guard(lambda: build_draft(run)), "name": state.group.name}, parent=run.id)
     go_to("chain")
 
 

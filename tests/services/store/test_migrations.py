@@ -75,6 +75,7 @@ def check_old(store: Store) -> None:
     assert (runs["first"].wish, runs["second"].wish) == ("cuda:1", "auto")
     assert (runs["ended"].owner, runs["ended"].worker, runs["ended"].attempt) == (OWNER, None, 1)
     assert (runs["first"].tags, runs["first"].starred, runs["first"].deleted) == ((), False, None)
+    assert (runs["first"].hider, store.list_groups()) == (None, [])
     assert store.read_events("ended") == [{"kind": "note", "seq": 1}]
     assert store.read_curves("ended")["train/loss"].value == [0.25]
     assert store.get_setting("machine") == {"cores": 2}
@@ -111,6 +112,21 @@ def test_an_old_store_keeps_its_rows(database: str) -> None:
     assert claimed is not None
     assert claimed.id == "first"
     assert store.append_events(claimed.id, [{"kind": "step", "step": 1, "loss": 1.0}], claim=claimed.claim) == 2
+
+
+def test_a_store_of_before_groups_could_be_hidden(database: str) -> None:
+    store = Store(database)
+    group_id = store.add_group("depths", "grid", {})
+    with store._writing() as connection:
+        for column in ("runs DROP COLUMN hider", "groups DROP COLUMN deleted", "groups DROP COLUMN hider"):
+            connection.execute(text(f"ALTER TABLE {column}"))
+        connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '003'"))
+    store.close()
+    store = Store(database)
+    assert compare_tables(store._engine) == []
+    assert [group.id for group in store.list_groups()] == [group_id]
+    store.delete_group(group_id)
+    assert store.list_groups() == []
 
 
 def test_opening_again_changes_nothing_and_needs_no_alembic(database: str) -> None:

@@ -1,21 +1,17 @@
-"""How runs are filed: names, tags, stars, filters, hiding and removing."""
+"""How runs are filed: names, tags, stars, filters."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import func, select
 
 from chain_core.config import resolve_config
 from chain_core.errors import RunError
-from chain_core.paths import get_folder
 from chain_core.services.store.run_entries import MOST_NAME, MOST_TAG, MOST_TAGS, clean_name, clean_tags
 from chain_core.services.store.store import Store
-from chain_core.services.store.tables import EVENTS, METRICS, RUNS
 
 
 @pytest.fixture
@@ -106,81 +102,6 @@ def test_groups_are_kept(store: Store) -> None:
         with pytest.raises(RunError) as caught:
             action("nothing")
         assert caught.value.code == "group_unknown"
-
-
-def test_hiding_can_be_undone_until_the_run_is_removed(store: Store) -> None:
-    run_id = add(store)
-    folder = get_folder("runs") / run_id
-    (folder / "model").mkdir(parents=True)
-    claimed = store.claim_run({})
-    assert claimed is not None
-    store.append_events(run_id, [{"kind": "step", "step": 1, "loss": 0.5, "seconds": 1.0}], claim=claimed.claim)
-    with pytest.raises(RunError) as caught:
-        store.delete_run(run_id)
-    assert caught.value.code == "run_busy"
-    assert store.purge_deleted([run_id]) == []
-    store.finish_run(run_id, "finished", claim=claimed.claim)
-    assert store.purge_deleted([run_id]) == [], "only what was hidden before"
-    store.delete_run(run_id)
-    assert store.list_runs() == []
-    assert folder.exists()
-    assert store.restore_run(run_id)
-    assert [run.id for run in store.list_runs()] == [run_id]
-    assert len(store.read_events(run_id)) == 1
-    store.delete_run(run_id)
-    assert store.purge_deleted([run_id, "nothing"]) == [run_id]
-    assert not folder.exists()
-    with store._reading() as connection:
-        for table in (RUNS, EVENTS, METRICS):
-            assert connection.scalar(select(func.count()).select_from(table)) == 0
-    with pytest.raises(RunError) as caught:
-        store.restore_run(run_id)
-    assert caught.value.code == "run_unknown"
-
-
-def test_a_removal_that_was_interrupted_goes_on(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    from chain_core.services.store import run_entries
-
-    run_id = add(store)
-    store.delete_run(run_id)
-    with monkeypatch.context() as patch:
-        patch.setattr(run_entries, "_remove_folder", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
-        with pytest.raises(KeyboardInterrupt):
-            store.purge_deleted([run_id])
-    assert not store.restore_run(run_id), "its files may be gone"
-    assert [run.id for run in store.list_runs(deleted=True)] == [run_id]
-    assert store.purge_deleted([run_id]) == [run_id]
-    assert store.list_runs(deleted=True) == []
-
-
-@pytest.mark.parametrize("bad", ["..", ".", "../datasets", "/etc", "a/../../x"])
-def test_nothing_outside_the_runs_folder_is_removed(store: Store, home: Path, bad: str) -> None:
-    from sqlalchemy import update
-
-    kept = home / "datasets" / "kept.txt"
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    kept.write_text("x")
-    other = get_folder("runs") / "other"
-    other.mkdir()
-    run_id = add(store)
-    with store._writing() as connection:  # as somebody who can write to the database might
-        connection.execute(update(RUNS).where(RUNS.c.id == run_id).values(id=bad))
-    store.delete_run(bad)
-    assert store.purge_deleted([bad]) == [bad]
-    assert kept.exists()
-    assert other.exists()
-
-
-def test_a_linked_folder_is_unlinked_not_emptied(store: Store, tmp_path: Path) -> None:
-    (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "elsewhere" / "kept.txt").write_text("x")
-    run_id = add(store)
-    link = get_folder("runs") / run_id
-    link.symlink_to(tmp_path / "elsewhere")
-    store.delete_run(run_id)
-    store.purge_deleted([run_id])
-    assert not link.is_symlink()
-    assert (tmp_path / "elsewhere" / "kept.txt").exists()
 
 
 def test_a_page_of_the_list(store: Store) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from chain_core.config import resolve_config
+from chain_core.errors import RunError
 from chain_core.paths import PROJECT
 from chain_core.services.store.store import Run, Store
 from chain_core.services.sweeps.axes import list_combinations, parse_axis
@@ -21,7 +23,7 @@ from chain_core.services.sweeps.steps import (
     start_sweep,
 )
 from chain_core.services.sweeps.sweep import Sweep
-from chain_core.services.sweeps.trials import read_sweep
+from chain_core.services.sweeps.trials import MOST_NAME, read_sweep, rename_sweep
 from chain_core.services.workers.jobs import perform_run
 from chain_core.services.workers.supervisor import Supervisor
 from tests.services.fakes import execute_run
@@ -70,10 +72,42 @@ def test_a_grid_is_queued_a_few_at_a_time_and_ends(store: Store) -> None:
     assert len(store.list_runs()) == 7
 
 
-def test_a_run_that_somebody_waits_for_goes_first(store: Store, submit: Any) -> None:
+def test_a_new_name_is_that_of_its_runs_too(store: Store) -> None:
+    group_id = start(store, "chain.depth=0..5")
+    advance_sweeps(store)
+    mine = read_sweep(store, group_id).runs[0].id
+    store.rename_run(mine, "my own")
+    assert rename_sweep(store, group_id, "  how\ndeep ") == "how deep"
+    exhaust(store)
+    state = read_sweep(store, group_id)
+    assert (state.group.name, state.sweep.name) == ("how deep", "how deep")
+    assert [run.name for run in state.runs.values()] == [
+        "my own",
+        *(f"how deep · depth {depth}" for depth in range(1, 6)),
+    ]
+    assert len(rename_sweep(store, group_id, "x" * 200)) == MOST_NAME
+    with pytest.raises(RunError, match="name"):
+        rename_sweep(store, group_id, " \n ")
+
+
+def test_a_deleted_sweep_rests_until_it_is_brought_back(store: Store) -> None:
+    group_id = start(store, "chain.depth=0..6")
+    advance_sweeps(store)
+    store.delete_group(group_id)
+    exhaust(store)
+    for ask in (read_sweep, advance_sweep, lambda *about: control_sweep(*about, "pause")):
+        with pytest.raises(RunError) as caught:
+            ask(store, group_id)
+        assert (caught.value.code, caught.value.params) == ("group_deleted", {"group": "sweep"})
+    store.restore_group(group_id)
+    exhaust(store)
+    assert list_depths(store, group_id) == list(range(7))
+
+
+def test_a_run_that_somebody_waits_for_goes_first(store: Store) -> None:
     start(store, "chain.depth=0..6")
     advance_sweeps(store)
-    later = submit("mine")
+    later = store.add_run(resolve_config(BASE))
     assert store.list_queue()[0].id == later
 
 
@@ -184,7 +218,7 @@ def test_deleted_runs_neither_come_back_nor_hold_anything_up(store: Store) -> No
     first, second = (run.id for run in store.list_queue()[:2])
     for run_id in (first, second):
         store.delete_run(run_id)
-    store.purge_deleted([first])
+    store.purge_runs([first])
     exhaust(store)
     state = read_sweep(store, group_id)
     assert state.group.state == "finished"

@@ -1,15 +1,20 @@
-"""Deleted runs can be brought back for a while, and then they are gone with their files."""
+"""Deleted runs and sweeps can be brought back for a while, and then they are gone with their files."""
 
 from __future__ import annotations
 
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from chain_core.config import resolve_config
 from chain_core.errors import RunError
 from chain_core.services.store.store import Store
 from chain_core.services.workers.purging import KEPT_SECONDS, Purger
 from chain_core.services.workers.repeating import Repeating
+from chain_core.storage.owners import _read_start, get_identity
 from tests.services.seed import add_done, add_run
 from tests.services.waiting import wait_for
 
@@ -43,12 +48,55 @@ def test_a_run_that_was_brought_back_begins_anew(store: Store) -> None:
     assert purger.sweep(2 * KEPT_SECONDS) == [run_id]
 
 
-def test_what_an_earlier_server_hid_goes_at_the_start(store: Store) -> None:
-    _run_id, folder = delete(store, "fast")
+@pytest.fixture
+def other_server() -> Iterator[dict[str, Any]]:
+    """The identity of another process that lives."""
+    with subprocess.Popen(["sleep", "60"]) as process:
+        yield {**get_identity(), "pid": process.pid, "ticks": _read_start(process.pid)}
+        process.kill()
+
+
+def delete_by(store: Store, monkeypatch: pytest.MonkeyPatch, identity: dict[str, Any], name: str) -> Path:
+    with monkeypatch.context() as patch:
+        patch.setattr("chain_core.services.store.hiding.get_identity", lambda: identity)
+        return delete(store, name)[1]
+
+
+def test_what_an_ended_server_hid_goes_at_the_start_and_nothing_of_a_living_one(
+    store: Store, monkeypatch: pytest.MonkeyPatch, other_server: dict[str, Any]
+) -> None:
+    ended = {**get_identity(), "ticks": 1}
+    gone = delete_by(store, monkeypatch, ended, "gone")
+    theirs = delete_by(store, monkeypatch, other_server, "theirs")
     kept = add_run(store, "kept")
     purging = Repeating("purging", 60, Purger(store).look, at_once=True)
     purging.start()
-    wait_for(lambda: not folder.exists())
-    wait_for(lambda: not store.list_runs(deleted=True))
+    wait_for(lambda: not gone.exists())
+    wait_for(lambda: len(store.list_runs(deleted=True)) == 1)
     purging.close()
-    assert [run.id for run in store.list_runs()] == [kept]
+    assert theirs.is_dir()
+    (hidden,) = store.list_hidden_runs()
+    assert store.restore_run(hidden.id), "the server that hid it can take that back"
+    assert {run.id for run in store.list_runs()} == {kept, hidden.id}
+
+
+def test_what_a_server_hid_that_ended_later_is_kept_as_long_as_anything(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    purger = Purger(store)
+    purger.sweep(0.0)
+    folder = delete_by(store, monkeypatch, {**get_identity(), "ticks": 1}, "fast")
+    assert purger.sweep(1.0) == []
+    assert folder.is_dir()
+    assert len(purger.sweep(1.0 + KEPT_SECONDS)) == 1
+
+
+def test_a_sweep_goes_with_its_runs(store: Store) -> None:
+    purger = Purger(store)
+    group_id = store.add_group("depths", "grid", {})
+    run_id = store.add_run(resolve_config({"data": {"train": "x"}}), group_id=group_id)
+    store.delete_group(group_id)
+    assert purger.sweep(0.0) == []
+    assert store.get_run(run_id).group_id == group_id
+    assert purger.sweep(KEPT_SECONDS) == [group_id]
+    assert (store.list_runs(deleted=True), store.list_groups(deleted=True)) == ([], [])

@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from chain_core.errors import RunError
 
-REVISIONS = ("001", "002", "003")
+REVISIONS = ("001", "002", "003", "004")
 """In the order in which they are applied; the last one is what `tables` describes."""
 VERSION_TABLE = "chain_version"
 _LOCK = 0x636861696E  # "chain": PostgreSQL's number for the lock
