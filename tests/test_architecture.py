@@ -29,7 +29,7 @@ ALLOWED = {
 """layer -> the layers it may import, besides itself and the foundation."""
 TORCH_FREE_LAYERS = {"foundation", "data", "reports", "ui", "pages"}
 TORCH_FREE = {
-    "chain_core.modeling.catalogue",
+    "chain_core.modeling.backbones.catalogue",
     "chain_core.modeling.plan",
     "chain_core.modeling.reads",
     "chain_core.modeling.team",

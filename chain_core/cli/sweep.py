@@ -13,7 +13,7 @@ from chain_core.cli.parts import Progress, read_config, slug
 from chain_core.errors import BackboneError, ConfigError
 
 if TYPE_CHECKING:
-    from chain_core.modeling.catalogue import BackboneFacts
+    from chain_core.modeling.backbones.catalogue import BackboneFacts
     from chain_core.services.sweeps.checks import SweepCheck
     from chain_core.services.sweeps.local import LocalSweep
 
@@ -82,7 +82,7 @@ def _check(options: argparse.Namespace) -> SweepCheck:
 
 def _ask(name: str) -> BackboneFacts | BackboneError:
     """A backbone's facts, however long a hub takes."""
-    from chain_core.modeling.catalogue import read_facts
+    from chain_core.modeling.backbones.catalogue import read_facts
 
     try:
         return read_facts(name)

@@ -19,7 +19,7 @@ from torch import Tensor
 from chain_core.config import Config, dump_yaml, load_yaml, resolve_config
 from chain_core.data.schema import Task
 from chain_core.errors import ChainError, RunError
-from chain_core.modeling.catalogue import BackboneFacts, read_facts
+from chain_core.modeling.backbones.catalogue import BackboneFacts, read_facts
 from chain_core.modeling.model import ChainModel, build_model
 from chain_core.storage.weights import write_tensors
 

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from chain_core.config import Config, LinkConfig
+from chain_core.modeling.backbones.catalogue import BackboneFacts
+from chain_core.modeling.backbones.pretrained import PretrainedLayer
 from chain_core.modeling.batch import Batch
-from chain_core.modeling.catalogue import BackboneFacts
 from chain_core.modeling.device import to_working
-from chain_core.modeling.link import Link, Site, build_basis
-from chain_core.modeling.links import build_link
-from chain_core.modeling.pretrained import PretrainedLayer
+from chain_core.modeling.links.kinds import build_link
+from chain_core.modeling.links.link import Link, Site, build_basis
 from chain_core.modeling.reads import find_copied_layers, find_owner
 
 

@@ -16,16 +16,16 @@ from torch import Tensor, nn
 
 from chain_core.config import SELF_SUPERVISED, Config
 from chain_core.data.schema import Task
+from chain_core.modeling.backbones.catalogue import BackboneFacts
+from chain_core.modeling.backbones.pretrained import PretrainedLayer, load_layers
 from chain_core.modeling.batch import Batch
-from chain_core.modeling.catalogue import BackboneFacts
 from chain_core.modeling.cells import build_cells
 from chain_core.modeling.device import to_working
-from chain_core.modeling.heads import Head
-from chain_core.modeling.lexical import LexicalTap
-from chain_core.modeling.links import pool_last, pool_mean
-from chain_core.modeling.pretrained import PretrainedLayer, load_layers
+from chain_core.modeling.heads.head import Head
+from chain_core.modeling.heads.seats import Seat, build_seats
+from chain_core.modeling.links.kinds import pool_last, pool_mean
+from chain_core.modeling.links.lexical import LexicalTap
 from chain_core.modeling.reads import choose_taps, find_copied_layers
-from chain_core.modeling.seats import Seat, build_seats
 
 
 class Chain(nn.Module):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from chain_core.config import Config
 from chain_core.data.schema import Task
-from chain_core.modeling.backbones import (
+from chain_core.modeling.backbones.backbone import (
     Backbone,
     build_lower,
     build_upper,
@@ -19,12 +19,12 @@ from chain_core.modeling.backbones import (
     load_backbone,
     load_input_embeddings,
 )
+from chain_core.modeling.backbones.catalogue import BackboneFacts
+from chain_core.modeling.backbones.pretrained import PretrainedLayer, load_layers
+from chain_core.modeling.backbones.tuning import copy_pretrained
 from chain_core.modeling.batch import Batch
-from chain_core.modeling.catalogue import BackboneFacts
 from chain_core.modeling.chain import Chain
-from chain_core.modeling.pretrained import PretrainedLayer, load_layers
 from chain_core.modeling.reads import TOKEN_KINDS, find_copied_layers, find_layers_read
-from chain_core.modeling.tuning import copy_pretrained
 
 
 class ChainModel(nn.Module):

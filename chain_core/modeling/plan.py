@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from chain_core.config import Config
 from chain_core.data.encode import LEXICAL_BUCKETS
 from chain_core.data.schema import SENTENCE_LABELS
-from chain_core.modeling.catalogue import BackboneFacts
-from chain_core.modeling.counts import count_head
-from chain_core.modeling.link_counts import count_links
+from chain_core.modeling.backbones.catalogue import BackboneFacts
+from chain_core.modeling.backbones.shapes import BackboneShapes
+from chain_core.modeling.heads.counts import count_head
+from chain_core.modeling.links.counts import count_links
+from chain_core.modeling.links.sizes import LEXICAL_WIDTH
 from chain_core.modeling.reads import TOKEN_KINDS, choose_taps, find_layers_read, needs_positions, pools_pair
-from chain_core.modeling.shapes import BackboneShapes
-from chain_core.modeling.sizes import LEXICAL_WIDTH
 
 BYTES = 4
 OPTIMISER_COPIES = 3

@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from chain_core.errors import BackboneError
-from chain_core.modeling.catalogue import BACKBONES, BackboneFacts, read_facts
+from chain_core.modeling.backbones.catalogue import BACKBONES, BackboneFacts, read_facts
 
 _POOL = ThreadPoolExecutor(2, thread_name_prefix="backbones")
 _ASKED: dict[str, Future[BackboneFacts]] = {}

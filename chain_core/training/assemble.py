@@ -18,8 +18,8 @@ from chain_core.data.places import find_reach
 from chain_core.data.rows import RowSet, join_gold, join_splits, join_texts
 from chain_core.data.schema import Task
 from chain_core.data.text import Texts
-from chain_core.modeling.catalogue import BackboneFacts, compute_tokenizer_key, load_tokenizer
-from chain_core.modeling.features import compute_cache_key, compute_features
+from chain_core.modeling.backbones.catalogue import BackboneFacts, compute_tokenizer_key, load_tokenizer
+from chain_core.modeling.backbones.features import compute_cache_key, compute_features
 from chain_core.modeling.model import ChainModel, load_lower
 from chain_core.modeling.reads import needs_places, needs_positions
 from chain_core.modeling.team import SOLO, Team

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from chain_core.modeling.backbones.sharding import share_one, share_out
 from chain_core.modeling.model import ChainModel
-from chain_core.modeling.sharding import share_one, share_out
 from chain_core.storage.folders import is_whole, write_folder
 from chain_core.storage.weights import write_tensors
 from chain_core.training.outcome import Best, StageOutcome

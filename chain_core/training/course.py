@@ -15,8 +15,8 @@ from chain_core.config import SELF_SUPERVISED
 from chain_core.data.cells import build_note
 from chain_core.data.schema import Task
 from chain_core.errors import RunError
+from chain_core.modeling.backbones.sharding import collect_whole, share_out
 from chain_core.modeling.model import ChainModel
-from chain_core.modeling.sharding import collect_whole, share_out
 from chain_core.modeling.team import SOLO, Team
 from chain_core.training.anchors import Anchor
 from chain_core.training.checkpoint import (

@@ -16,7 +16,7 @@ from chain_core.data.answers import drop_starts
 from chain_core.data.schema import Task
 from chain_core.modeling.batch import Batch
 from chain_core.modeling.device import autocast, is_out_of_memory, release_devices
-from chain_core.modeling.heads import Decoded
+from chain_core.modeling.heads.head import Decoded
 from chain_core.modeling.model import ChainModel
 from chain_core.modeling.team import SOLO, Team
 from chain_core.reports.metrics import LOWER_IS_BETTER, compute_joint_share, compute_metrics

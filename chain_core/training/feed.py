@@ -12,8 +12,8 @@ from chain_core.data.encode import Encoded
 from chain_core.data.labels import encode_labels
 from chain_core.data.schema import Task
 from chain_core.data.text import Texts
+from chain_core.modeling.backbones.features import split_by_tokens
 from chain_core.modeling.batch import Batch, build_batch
-from chain_core.modeling.features import split_by_tokens
 
 Labels = np.ndarray | tuple[np.ndarray, np.ndarray]
 """What `data.labels.encode_labels` gives for all rows of a task."""

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn.utils import get_total_norm
 
+from chain_core.modeling.backbones.sharding import compute_norms
 from chain_core.modeling.model import ChainModel
-from chain_core.modeling.sharding import compute_norms
 from chain_core.modeling.team import SOLO, Team
 
 

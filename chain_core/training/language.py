@@ -13,9 +13,9 @@ from chain_core.config import Config, StageConfig
 from chain_core.data.encode import Encoded
 from chain_core.data.text import Texts
 from chain_core.data.unlabelled import hold_out, pair_sentences
-from chain_core.modeling.catalogue import BackboneFacts
+from chain_core.modeling.backbones.catalogue import BackboneFacts
+from chain_core.modeling.backbones.objectives import build_vocabulary
 from chain_core.modeling.model import ChainModel, load_lower
-from chain_core.modeling.objectives import build_vocabulary
 from chain_core.training.feed import Feed, Labels
 from chain_core.training.masking import MaskedFeed, build_next_tokens, fix_draws
 from chain_core.training.stages import find_heads

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from chain_core.data.cells import build_note
+from chain_core.modeling.backbones.sharding import collect_whole
 from chain_core.modeling.batch import Batch
 from chain_core.modeling.device import explain_memory, is_out_of_memory, release_devices
 from chain_core.modeling.model import ChainModel
-from chain_core.modeling.sharding import collect_whole
 from chain_core.modeling.team import is_agreed
 from chain_core.training.checkpoint import (
     Checkpoint,

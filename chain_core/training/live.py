@@ -12,10 +12,10 @@ import torch
 
 from chain_core.data.encode import encode_texts
 from chain_core.data.text import Texts
-from chain_core.modeling.backbones import Backbone
+from chain_core.modeling.backbones.backbone import Backbone
+from chain_core.modeling.backbones.catalogue import load_tokenizer
 from chain_core.modeling.batch import Batch, build_batch
 from chain_core.modeling.bundle import load_bundle
-from chain_core.modeling.catalogue import load_tokenizer
 from chain_core.modeling.chain import compute_pooled
 from chain_core.modeling.device import autocast, choose_device, choose_precision
 from chain_core.modeling.model import ChainModel, load_lower

@@ -12,8 +12,8 @@ import torch
 from chain_core.config import SELF_SUPERVISED, Config
 from chain_core.data.schema import Task
 from chain_core.errors import ConfigError
+from chain_core.modeling.backbones.sharding import is_worth_sharding, shard
 from chain_core.modeling.model import ChainModel
-from chain_core.modeling.sharding import is_worth_sharding, shard
 from chain_core.modeling.team import SOLO, Team
 from chain_core.training.anchors import Anchor, build_pretrained_anchor
 from chain_core.training.checkpoint import Checkpoint, Keeper

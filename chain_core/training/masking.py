@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from chain_core.data.encode import Encoded
-from chain_core.modeling.backbones import Backbone
+from chain_core.modeling.backbones.backbone import Backbone
+from chain_core.modeling.backbones.objectives import Vocabulary
 from chain_core.modeling.batch import Batch, build_batch, spread
-from chain_core.modeling.objectives import Vocabulary
 from chain_core.training.feed import Feed
 from chain_core.training.live import read_states
 

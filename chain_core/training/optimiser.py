@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from chain_core.config import TrainConfig
+from chain_core.modeling.backbones.sharding import is_sharded
+from chain_core.modeling.backbones.tuning import is_added
 from chain_core.modeling.model import ChainModel
-from chain_core.modeling.sharding import is_sharded
-from chain_core.modeling.tuning import is_added
 
 WEIGHTS_RATE = 10.0
 """Learned loss weights: their learning rate in units of the links'; there are few, and they have far to go."""

@@ -19,11 +19,11 @@ from torch import Tensor
 from chain_core.config import Config
 from chain_core.data.cells import Note, build_note
 from chain_core.errors import ConfigError
+from chain_core.modeling.backbones.catalogue import BackboneFacts
+from chain_core.modeling.backbones.features import compute_weights_key
 from chain_core.modeling.bundle import load_bundle
-from chain_core.modeling.catalogue import BackboneFacts
-from chain_core.modeling.features import compute_weights_key
+from chain_core.modeling.heads.seats import Seat
 from chain_core.modeling.model import ChainModel
-from chain_core.modeling.seats import Seat
 from chain_core.training.anchors import Anchor
 
 BY_LABEL = {"out.weight": (0,), "out.bias": (0,), "crf.steps": (0, 1), "crf.first": (0,), "crf.last": (0,)}

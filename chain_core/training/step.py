@@ -18,12 +18,12 @@ from torch import Tensor, nn
 
 from chain_core.config import Config
 from chain_core.errors import ConfigError
-from chain_core.modeling.backbones import Backbone
+from chain_core.modeling.backbones.backbone import Backbone
+from chain_core.modeling.backbones.ranks import compute_orthogonality
+from chain_core.modeling.backbones.sharding import clip_gradient
 from chain_core.modeling.batch import Batch
 from chain_core.modeling.device import autocast
 from chain_core.modeling.model import ChainModel, name_weight
-from chain_core.modeling.ranks import compute_orthogonality
-from chain_core.modeling.sharding import clip_gradient
 from chain_core.modeling.team import SOLO, Team, portable
 from chain_core.training.agreement import compute_disagreement, count_compared
 from chain_core.training.anchors import Anchor, compute_pull

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
+from chain_core.modeling.backbones.sharding import is_sharded
 from chain_core.modeling.model import ChainModel
-from chain_core.modeling.sharding import is_sharded
 from chain_core.modeling.team import Team
 from chain_core.training.evaluate import Key
 

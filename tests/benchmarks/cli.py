@@ -90,7 +90,7 @@ def _add_common(command: argparse.ArgumentParser) -> None:
 
 def run_experiment(options: argparse.Namespace) -> int:
     """Measure what is not measured yet; write the page after every data set's seed and at the end."""
-    from chain_core.modeling.catalogue import read_facts
+    from chain_core.modeling.backbones.catalogue import read_facts
 
     experiment = EXPERIMENTS[options.experiment]
     data = [name for name in options.data or experiment.data if _is_here(name)]

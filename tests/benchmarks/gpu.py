@@ -97,7 +97,7 @@ def build_run(folder: Path, mode: str, length: int):
     """Config, tasks and facts of a chain with three attention links, one head that tags and one that classifies."""
     from chain_core.config import resolve_config
     from chain_core.data.task import Task
-    from chain_core.modeling.catalogue import read_facts
+    from chain_core.modeling.backbones.catalogue import read_facts
 
     tags, topics = ("O", "B-x", "I-x"), ("a", "b", "c", "d")
     config = resolve_config(

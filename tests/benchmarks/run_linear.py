@@ -16,7 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from transformers import AutoTokenizer
 
-from chain_core.modeling.catalogue import find_folder, read_facts
+from chain_core.modeling.backbones.catalogue import find_folder, read_facts
 from tests.benchmarks.jobs import Job, Result
 from tests.benchmarks.measure import (
     describe_machine,

@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from torch import nn
 from transformers import AutoTokenizer, Trainer, TrainerCallback, TrainingArguments, set_seed
 
-from chain_core.modeling.catalogue import find_folder, read_facts
+from chain_core.modeling.backbones.catalogue import find_folder, read_facts
 from tests.benchmarks.jobs import Job, Result
 from tests.benchmarks.measure import (
     describe_machine,

@@ -21,7 +21,7 @@ from chain_core.data.encode import Encoded, encode_texts
 from chain_core.data.encoded_files import load_encoded
 from chain_core.data.text import Texts
 from chain_core.errors import ResourceError
-from chain_core.modeling.catalogue import load_tokenizer
+from chain_core.modeling.backbones.catalogue import load_tokenizer
 from chain_core.paths import get_folder
 from chain_core.storage.leases import is_leased
 
@@ -116,7 +116,7 @@ from pathlib import Path
 from chain_core.data import encode
 from chain_core.data.encoded_files import load_encoded
 from chain_core.data.text import Texts
-from chain_core.modeling.catalogue import load_tokenizer
+from chain_core.modeling.backbones.catalogue import load_tokenizer
 encode.CHUNK = 8
 texts = Texts("text", pa.array([f"turn on the light {n}" for n in range(400)]))
 print("ready", flush=True)

@@ -13,8 +13,8 @@ from chain_core.data.encode import LEXICAL_FEATURES, encode_texts, join_encoded
 from chain_core.data.rows import RowSet, join_gold, join_splits, take_texts
 from chain_core.data.task import Task
 from chain_core.data.text import Texts
+from chain_core.modeling.backbones.catalogue import load_tokenizer
 from chain_core.modeling.batch import build_batch
-from chain_core.modeling.catalogue import load_tokenizer
 
 TOKENS = Texts("tokens", pa.array([["turn", "on"], ["stop", "the", "music"]], pa.list_(pa.string())))
 TEXTS = Texts("text", pa.array(["good day", "red", "a b c"], pa.string()))

@@ -9,8 +9,8 @@ import torch
 
 from chain_core.data.encode import encode_texts
 from chain_core.data.text import Texts
+from chain_core.modeling.backbones.catalogue import load_tokenizer
 from chain_core.modeling.batch import build_batch
-from chain_core.modeling.catalogue import load_tokenizer
 
 SENTENCES = [["turn", "on", "the", "light"], [], ["bad"], ["", "dab", "kitchen"], ["day"] * 30]
 

@@ -8,10 +8,10 @@ import torch
 
 from chain_core.config import LINK_KINDS, resolve_config
 from chain_core.data.schema import Task
+from chain_core.modeling.backbones.catalogue import read_facts
 from chain_core.modeling.batch import Batch
-from chain_core.modeling.catalogue import read_facts
 from chain_core.modeling.chain import compute_pooled
-from chain_core.modeling.links import pool_last
+from chain_core.modeling.links.kinds import pool_last
 from chain_core.modeling.model import build_model, load_lower
 
 TASKS = (Task("a", "classification", "a", ("x", "y", "z")),)

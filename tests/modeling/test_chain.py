@@ -12,8 +12,8 @@ from chain_core.data.encode import encode_texts
 from chain_core.data.schema import Task
 from chain_core.data.text import Texts
 from chain_core.errors import ConfigError
+from chain_core.modeling.backbones.catalogue import load_tokenizer, read_facts
 from chain_core.modeling.batch import build_batch
-from chain_core.modeling.catalogue import load_tokenizer, read_facts
 from chain_core.modeling.chain import count_parameters
 from chain_core.modeling.model import build_model, load_lower
 from chain_core.modeling.reads import choose_taps, find_layers_read, needs_positions

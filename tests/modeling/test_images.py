@@ -8,12 +8,12 @@ import torch
 
 from chain_core.config import LINK_KINDS, resolve_config
 from chain_core.data.schema import Task
-from chain_core.modeling.backbones import load_backbone
+from chain_core.modeling.backbones.backbone import load_backbone
+from chain_core.modeling.backbones.catalogue import read_facts
+from chain_core.modeling.backbones.shapes import read_shapes
 from chain_core.modeling.batch import Batch
-from chain_core.modeling.catalogue import read_facts
 from chain_core.modeling.chain import Chain, count_parameters
-from chain_core.modeling.link_counts import count_links
-from chain_core.modeling.shapes import read_shapes
+from chain_core.modeling.links.counts import count_links
 from tests.tiny import save_tiny_vit
 
 TASKS = (Task("a", "classification", "a", ("x", "y", "z")),)

@@ -13,13 +13,13 @@ from transformers import AutoModel, BertConfig, DistilBertConfig, GPT2Config, Ll
 
 from chain_core.config import LINK_KINDS, BackboneConfig, Config, resolve_config
 from chain_core.data.schema import Task
-from chain_core.modeling.catalogue import BackboneFacts, read_facts
+from chain_core.modeling.backbones.catalogue import BackboneFacts, read_facts
+from chain_core.modeling.backbones.pretrained import load_layers
+from chain_core.modeling.backbones.shapes import BackboneShapes, read_shapes
 from chain_core.modeling.chain import Chain, count_parameters
 from chain_core.modeling.model import build_model
 from chain_core.modeling.plan import Workload, compute_plan
-from chain_core.modeling.pretrained import load_layers
 from chain_core.modeling.reads import POOLED_KINDS, find_copied_layers, needs_positions
-from chain_core.modeling.shapes import BackboneShapes, read_shapes
 from chain_core.services.runs.execute import _describe_parameters
 from tests.tiny import save_tiny_backbone
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from chain_core.config import resolve_config
 from chain_core.errors import ConfigError
-from chain_core.modeling import sharding
+from chain_core.modeling.backbones import sharding
 from chain_core.modeling.team import SOLO, Team, choose_place, portable
 
 SECOND = Team(rank=3, size=4, local_rank=1, local_size=2)

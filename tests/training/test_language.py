@@ -12,9 +12,9 @@ from chain_core.config import resolve_config
 from chain_core.data.encode import encode_texts
 from chain_core.data.text import Texts
 from chain_core.errors import ConfigError
-from chain_core.modeling.catalogue import find_mask_token, load_tokenizer, read_facts
+from chain_core.modeling.backbones.catalogue import find_mask_token, load_tokenizer, read_facts
+from chain_core.modeling.backbones.objectives import build_vocabulary
 from chain_core.modeling.model import build_model
-from chain_core.modeling.objectives import build_vocabulary
 from chain_core.reports.predictions import load_predictions
 from chain_core.services.rows.prepare import prepare_run
 from chain_core.services.runs.execute import execute_run

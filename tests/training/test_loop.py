@@ -10,8 +10,8 @@ import torch
 
 from chain_core.config import TrainConfig, resolve_config
 from chain_core.errors import ConfigError, DataError
+from chain_core.modeling.backbones.ranks import count_ranks
 from chain_core.modeling.model import build_model
-from chain_core.modeling.ranks import count_ranks
 from chain_core.services.runs.execute import prepare_run
 from chain_core.training.assemble import build_feed
 from chain_core.training.control import ask_nothing

@@ -11,10 +11,10 @@ from torch.nn import functional as F
 
 from chain_core.config import HEAD_KINDS, TrainConfig, resolve_config
 from chain_core.data.schema import Task
+from chain_core.modeling.backbones.catalogue import read_facts
+from chain_core.modeling.backbones.ranks import compute_orthogonality, count_ranks
 from chain_core.modeling.batch import Batch
-from chain_core.modeling.catalogue import read_facts
 from chain_core.modeling.model import build_model, load_lower, name_weight
-from chain_core.modeling.ranks import compute_orthogonality, count_ranks
 from chain_core.training.agreement import COMPARISONS, compute_disagreement
 from chain_core.training.anchors import Anchor, build_pretrained_anchor, compute_pull
 from chain_core.training.optimiser import WEIGHTS_RATE, build_optimiser

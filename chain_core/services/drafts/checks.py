@@ -18,10 +18,10 @@ import pyarrow as pa
 from chain_core.config import Config, DataConfig, find_problems, resolve_config
 from chain_core.data.schema import Task
 from chain_core.errors import BackboneError, ChainError, ConfigError, DataError
-from chain_core.modeling.catalogue import BackboneFacts
-from chain_core.modeling.density import fill_densities
+from chain_core.modeling.backbones.catalogue import BackboneFacts
+from chain_core.modeling.backbones.shapes import BackboneShapes, read_shapes
+from chain_core.modeling.links.density import fill_densities
 from chain_core.modeling.plan import Plan, Workload, compute_plan
-from chain_core.modeling.shapes import BackboneShapes, read_shapes
 from chain_core.services.drafts.draft_rows import DraftRows, count_workload, open_table, read_rows
 from chain_core.services.drafts.problems import Problem, build_problem, check_backbone, check_columns, check_files
 from chain_core.services.rows.complete import add_language_heads, complete_mapping

@@ -17,7 +17,7 @@ from chain_core.data.splits import split_rows
 from chain_core.data.store import open_rows
 from chain_core.data.text import read_texts
 from chain_core.errors import ChainError, DataError
-from chain_core.modeling.catalogue import BackboneFacts, load_token_counter
+from chain_core.modeling.backbones.catalogue import BackboneFacts, load_token_counter
 from chain_core.modeling.plan import Workload
 from chain_core.services.drafts.problems import Problem
 

@@ -12,9 +12,9 @@ from chain_core.config import LORA_TUNINGS, Config
 from chain_core.data.synonyms import read_synonyms
 from chain_core.data.unlabelled import check_source
 from chain_core.errors import BackboneError, ChainError, ConfigError, DataError
-from chain_core.modeling.catalogue import BackboneFacts
-from chain_core.modeling.objectives import find_objective_problems
-from chain_core.modeling.shapes import BackboneShapes
+from chain_core.modeling.backbones.catalogue import BackboneFacts
+from chain_core.modeling.backbones.objectives import find_objective_problems
+from chain_core.modeling.backbones.shapes import BackboneShapes
 from chain_core.services.rows.replay import find_bundle
 
 Problems = Iterator["Problem"]

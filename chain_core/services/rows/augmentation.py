@@ -18,10 +18,10 @@ from chain_core.data.rows import RowSet
 from chain_core.data.synonyms import read_synonyms
 from chain_core.data.text import Texts, get_column
 from chain_core.data.words import split_words
-from chain_core.modeling.catalogue import BackboneFacts
+from chain_core.modeling.backbones.catalogue import BackboneFacts
+from chain_core.modeling.backbones.neighbours import find_neighbours
+from chain_core.modeling.backbones.translation import translate_back
 from chain_core.modeling.device import choose_device
-from chain_core.modeling.neighbours import find_neighbours
-from chain_core.modeling.translation import translate_back
 
 POINTING = ("span", "relation")
 """Kinds of heads whose labels point at places in the text, which a changed text no longer has."""

@@ -20,10 +20,10 @@ from chain_core.data.schema import SENTENCE_LABELS, Task
 from chain_core.data.store import open_rows
 from chain_core.data.text import Texts
 from chain_core.data.unlabelled import read_unlabelled
-from chain_core.modeling.catalogue import BackboneFacts, read_facts
-from chain_core.modeling.density import describe_spending, fill_densities
-from chain_core.modeling.objectives import find_objective_problems
-from chain_core.modeling.shapes import read_shapes
+from chain_core.modeling.backbones.catalogue import BackboneFacts, read_facts
+from chain_core.modeling.backbones.objectives import find_objective_problems
+from chain_core.modeling.backbones.shapes import read_shapes
+from chain_core.modeling.links.density import describe_spending, fill_densities
 from chain_core.services.rows.augmentation import augment_set, fix_augment_paths
 from chain_core.services.rows.complete import complete_config
 from chain_core.services.rows.replay import find_bundle, read_replay, widen_task

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from chain_core.data.cells import build_note
 from chain_core.errors import RunError
-from chain_core.modeling.catalogue import read_facts
+from chain_core.modeling.backbones.catalogue import read_facts
 from chain_core.modeling.team import Team
 from chain_core.paths import get_home
 from chain_core.training.assemble import Material

@@ -23,14 +23,14 @@ from chain_core.data.rows import take_texts
 from chain_core.data.schema import Task
 from chain_core.data.text import Texts
 from chain_core.errors import ResourceError
+from chain_core.modeling.backbones.catalogue import BackboneFacts
+from chain_core.modeling.backbones.sharding import collect_whole
+from chain_core.modeling.backbones.tuning import is_added
 from chain_core.modeling.bundle import save_bundle
-from chain_core.modeling.catalogue import BackboneFacts
 from chain_core.modeling.chain import count_parameters
 from chain_core.modeling.device import choose_device, choose_precision, release_devices
 from chain_core.modeling.model import ChainModel, build_model
-from chain_core.modeling.sharding import collect_whole
 from chain_core.modeling.team import SOLO, Team, choose_place, open_device
-from chain_core.modeling.tuning import is_added
 from chain_core.reports.metrics import compute_report
 from chain_core.reports.predictions import HeadInfo, Predictions, build_predictions, save_predictions
 from chain_core.services.machine import release_memory, spare_collector

@@ -10,7 +10,7 @@ from typing import Any
 
 from chain_core.config import BackboneConfig
 from chain_core.errors import BackboneError, ChainError
-from chain_core.modeling.catalogue import BackboneFacts
+from chain_core.modeling.backbones.catalogue import BackboneFacts
 from chain_core.modeling.reads import find_layers_read
 from chain_core.services.drafts.checks import Inspection, complete_draft, inspect_draft
 from chain_core.services.drafts.problems import Problem

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from chain_core.errors import BackboneError, ChainError
-from chain_core.modeling.catalogue import BackboneFacts
+from chain_core.modeling.backbones.catalogue import BackboneFacts
 from chain_core.paths import get_home
 from chain_core.services.backbones import ask_backbone
 from chain_core.services.drafts.checks import Inspection, Problem, complete_draft, inspect_draft

@@ -8,7 +8,7 @@ import streamlit as st
 
 from chain_core.config import LORA_TUNINGS, MAX_DEPTH, TUNINGS
 from chain_core.errors import BackboneError
-from chain_core.modeling.catalogue import BACKBONES, BackboneFacts
+from chain_core.modeling.backbones.catalogue import BACKBONES, BackboneFacts
 from chain_core.presets import PRESETS
 from chain_core.services.backbones import ask_backbone, forget_backbone, is_local
 from chain_core.services.drafts.checks import Inspection

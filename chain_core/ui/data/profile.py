@@ -15,7 +15,7 @@ from chain_core.data.profile import Counter, Profile, compute_profile
 from chain_core.data.store import DataSet, read_table
 from chain_core.data.task import Column
 from chain_core.errors import ChainError
-from chain_core.modeling.catalogue import load_token_counter, read_facts
+from chain_core.modeling.backbones.catalogue import load_token_counter, read_facts
 from chain_core.ui.data.tasks import Choice
 from chain_core.ui.draft import get_draft
 from chain_core.ui.language import t

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from chain_core.config import resolve_config
-from chain_core.modeling.catalogue import read_facts
+from chain_core.modeling.backbones.catalogue import read_facts
 from chain_core.services.backbones import ask_backbone, forget_backbone
 from chain_core.services.drafts.checks import Inspection, complete_draft, inspect_draft
 

@@ -12,7 +12,7 @@ import yaml
 from chain_core.config import resolve_config
 from chain_core.data.words import split_words
 from chain_core.errors import BackboneError, DataError
-from chain_core.modeling.translation import translate, translate_back
+from chain_core.modeling.backbones.translation import translate, translate_back
 from chain_core.reports.predictions import load_predictions
 from chain_core.services.drafts.checks import inspect_draft
 from chain_core.services.runs.execute import execute_run, prepare_run

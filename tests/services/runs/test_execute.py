@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from chain_core.cli.main import main
 from chain_core.config import TUNINGS, load_yaml, resolve_config
 from chain_core.errors import RunError
-from chain_core.modeling.tuning import is_added
+from chain_core.modeling.backbones.tuning import is_added
 from chain_core.reports.metrics import compute_joint_share
 from chain_core.reports.predictions import load_predictions
 from chain_core.services.runs.execute import execute_run

@@ -20,7 +20,7 @@ import torch
 
 from chain_core.config import resolve_config
 from chain_core.errors import ChainError
-from chain_core.modeling import features
+from chain_core.modeling.backbones import features
 from chain_core.modeling.team import join_team
 from chain_core.services.runs.execute import execute_run
 from chain_core.training import loop, step

@@ -41,7 +41,7 @@ def read_json(tmp_path: Path) -> dict[str, Any]:
 
 
 def test_a_depth_sweep_reads_the_backbone_once(sweep: Sweep, tmp_path: Path, home: Path, monkeypatch: Any) -> None:
-    from chain_core.modeling import features
+    from chain_core.modeling.backbones import features
 
     passes: list[list[int]] = []
     monkeypatch.setattr(features, "SPARE_ROWS", 0)

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from chain_core.config import resolve_config
 from chain_core.messages import render
-from chain_core.modeling.catalogue import read_facts
+from chain_core.modeling.backbones.catalogue import read_facts
+from chain_core.modeling.backbones.shapes import read_shapes
 from chain_core.modeling.plan import compute_plan
-from chain_core.modeling.shapes import read_shapes
 from chain_core.ui.chain.drawing import build_drawing
 from chain_core.ui.chain.marks import format_count
 

@@ -1,0 +1,229 @@
+"""What a frozen (half of a) backbone gives for every row, computed once and kept on disk, memory-mapped.
+
+A cache is a folder named by its content: the backbone's weights, the rows' token ids, the precision. Inside, one file a
+layer, so that chains of any depth and taps share them: `layer-6.npy` (S, H) states of all tokens, `pooled-6.npy`
+(N, H) means over each row's tokens. A file is a draft until it is whole, and its folder is leased while it is in use
+(see `chain_core.storage`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from chain_core.data.encode import Encoded
+from chain_core.errors import ResourceError
+from chain_core.modeling.backbones.backbone import Backbone
+from chain_core.modeling.backbones.shards import write_shards
+from chain_core.modeling.batch import Batch, build_batch
+from chain_core.modeling.chain import compute_pooled
+from chain_core.modeling.device import autocast, is_out_of_memory, release_devices
+from chain_core.modeling.team import SOLO, Team
+from chain_core.storage.disk import reserve
+from chain_core.storage.entries import make_room, touch_entry
+from chain_core.storage.leases import read_leased
+
+VERSION = 2
+"""Of what is kept of a pass: a change computes again. 2: a causal backbone's vector is its last position."""
+TOKENS_PER_BATCH = 4096
+SPARE_ROWS = 100_000
+"""Up to so many vectors of all layers together are kept though only some layers are asked for: 80 MB of width 384."""
+LARGEST_HALF = 60_000.0
+"""States are kept as float16; beyond this they are kept as float32."""
+
+
+def compute_features(
+    load_lower: Callable[[], Backbone],
+    encoded: Encoded,
+    layers: Sequence[int],
+    *,
+    folder: Path,
+    device: torch.device,
+    dtype: torch.dtype,
+    pooled: bool,
+    meta: Mapping[str, Any],
+    progress: Callable[[int, int], None],
+    others: Sequence[int] = (),
+    team: Team = SOLO,
+) -> dict[int, np.ndarray]:
+    """Layer -> memory-mapped states, (S, H), or vectors, (N, H), of all rows; only what is missing is computed.
+
+    `load_lower` is called only then. `others`: layers that somebody else will ask for, kept where a pass is made
+    anyway. `meta` is kept for people to read. `progress(rows done, rows)` may raise to stop. `team`: each of its
+    processes computes a share of the rows; `progress` is called by all alike.
+    The folder stays leased until the arrays are gone.
+    """
+    kind = "pooled" if pooled else "layer"
+    names = {layer: f"{kind}-{layer}.npy" for layer in layers}
+    if not names:
+        return {}
+
+    def fill(missing: Mapping[int, str]) -> None:
+        for stored in (np.float16, np.float32):
+            with suppress(_HalfOverflow):
+                lower = team.together(load_lower)
+                _write(lower, encoded, missing, folder, device, dtype, pooled, progress, stored, team)
+                return
+
+    def add_spare(missing: dict[int, str]) -> dict[int, str]:
+        """With the layers that the same pass goes through, where they are small: the next depth or taps find them."""
+        lower = {layer: f"{kind}-{layer}.npy" for layer in range(max(missing) + 1)}
+        rows = encoded.rows if pooled else len(encoded.input_ids)
+        if rows * len(lower) > SPARE_ROWS:
+            return missing
+        return {**missing, **{layer: name for layer, name in lower.items() if not (folder / name).is_file()}}
+
+    def find_missing() -> dict[int, str]:
+        touch_entry(folder, {**meta, "rows": encoded.rows, "tokens": len(encoded.input_ids)})
+        missing = {layer: name for layer, name in names.items() if not (folder / name).is_file()}
+        if not missing:
+            return {}
+        wanted = {layer: f"{kind}-{layer}.npy" for layer in others}
+        return add_spare(missing | {layer: name for layer, name in wanted.items() if not (folder / name).is_file()})
+
+    def read() -> dict[int, np.ndarray]:
+        missing = team.lead(find_missing)
+        if missing:
+            fill(missing)
+        return team.together(lambda: {layer: _open(folder / name) for layer, name in names.items()})
+
+    return read_leased(folder, read, lambda arrays: arrays.values())
+
+
+def _open(path: Path) -> np.ndarray:
+    """A memory map as a plain array, whose slices cost less."""
+    return np.asarray(np.load(path, mmap_mode="r"))
+
+
+class _HalfOverflow(Exception):
+    """A state too large for float16."""
+
+
+def _write(lower, encoded, names, folder, device, dtype, pooled, progress, stored, team) -> None:
+    """Compute the layers of `names` and write them, each under its name."""
+    width = lower.model.config.hidden_size
+    batches = list(split_by_tokens(encoded.lengths, np.arange(encoded.rows), TOKENS_PER_BATCH))
+
+    def count(rows: np.ndarray) -> int:
+        return len(rows) if pooled else int(encoded.lengths[rows].sum())
+
+    def read(batches: Sequence[np.ndarray]) -> Iterator[tuple[np.ndarray, Mapping[int, np.ndarray]]]:
+        for rows, states in _run(lower, encoded, list(names), device, dtype, pooled, batches):
+            if stored is np.float16 and any(
+                len(state) and float(np.abs(state).max()) > LARGEST_HALF for state in states.values()
+            ):
+                raise _HalfOverflow
+            yield rows, states
+
+    def check_room() -> None:
+        # In shards every number is written twice.
+        needed = len(names) * count(np.arange(encoded.rows)) * width * np.dtype(stored).itemsize * min(team.size, 2)
+        make_room(needed)
+        _check_disk(folder, needed)
+
+    def create(path: Path, length: int) -> np.ndarray:
+        return _create(path, stored, (length, width))
+
+    def find(rows: np.ndarray) -> np.ndarray:
+        return rows if pooled else _positions(encoded, rows)
+
+    team.lead(check_room)
+    try:
+        write_shards(team, folder, names, batches, read, count=count, find=find, create=create, progress=progress)
+    except FileNotFoundError:
+        raise  # the folder was evicted under our hands
+    except OSError as error:
+        raise ResourceError("disk_write", folder=str(folder), reason=error.strerror or str(error)) from error
+
+
+def _create(path: Path, dtype: Any, shape: tuple[int, int]) -> np.ndarray:
+    """A new file as an array to write to, its space taken."""
+    array = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+    reserve(path)
+    return np.asarray(array)
+
+
+def _run(
+    lower, encoded, layers, device, dtype, pooled, batches
+) -> Iterator[tuple[np.ndarray, Mapping[int, np.ndarray]]]:
+    """Each batch's rows with their states, in more passes than one where memory is short."""
+    lower.to(device).eval()
+    passes = 1
+    for rows in batches:
+        found = None
+        while found is None:
+            pieces = np.array_split(rows, min(passes, len(rows)))
+            try:
+                parts = [_pass(lower, build_batch(encoded, piece), layers, device, dtype, pooled) for piece in pieces]
+                found = {layer: np.concatenate([part[layer] for part in parts]) for layer in layers}
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error) or passes >= len(rows):
+                    raise
+            if found is None:  # not before the error is gone, which holds on to all that was computed
+                release_devices()
+                passes *= 2
+        yield rows, found
+
+
+@torch.inference_mode()
+def _pass(lower, batch: Batch, layers, device, dtype, pooled) -> dict[int, np.ndarray]:
+    """Layer -> states of the batch's tokens, row after row, or vectors of its rows."""
+    batch = batch.to(device)
+    with autocast(device, dtype):
+        states = lower(batch.mask, batch.input_ids, batch.token_type_ids)
+    if not pooled:
+        return {layer: states[layer][batch.mask].float().cpu().numpy() for layer in layers}
+    return {layer: compute_pooled(states[layer], batch.mask, causal=lower.causal).cpu().numpy() for layer in layers}
+
+
+def _positions(encoded: Encoded, rows: np.ndarray) -> np.ndarray:
+    """Flat token positions of the rows, row after row."""
+    lengths = encoded.lengths[rows]
+    starts = np.repeat(encoded.offsets[rows] - (np.cumsum(lengths) - lengths), lengths)
+    return starts + np.arange(int(lengths.sum()))
+
+
+def split_by_tokens(lengths: np.ndarray, rows: np.ndarray, tokens: int) -> Iterator[np.ndarray]:
+    """The rows, longest first, in batches of at most `tokens` positions, padding included."""
+    order = rows[np.argsort(-lengths[rows], kind="stable")]
+    start = 0
+    while start < len(order):
+        size = max(1, tokens // max(int(lengths[order[start]]), 1))
+        yield order[start : start + size]
+        start += size
+
+
+def _check_disk(folder: Path, needed: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if needed > free * 0.95:
+        gigabytes = 1e9
+        raise ResourceError("disk_features", folder=str(folder), needed=needed / gigabytes, free=free / gigabytes)
+
+
+def compute_cache_key(weights: Path, encoded: Encoded, dtype: torch.dtype, device: torch.device) -> str:
+    """The name of a cache's folder: the hash of what its content depends on."""
+    parts = (str(VERSION), compute_weights_key(weights), encoded.compute_key(), str(dtype), device.type)
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
+
+
+def compute_weights_key(folder: Path) -> str:
+    """A hash of a backbone's config and weights."""
+    files = sorted([*folder.glob("*.safetensors"), folder / "config.json"])
+    return _hash_files(tuple((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files))
+
+
+@lru_cache(maxsize=16)
+def _hash_files(files: tuple[tuple[str, int, int], ...]) -> str:
+    digest = hashlib.sha256()
+    for path, _, _ in files:
+        with open(path, "rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()

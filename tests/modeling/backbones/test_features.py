@@ -1,0 +1,162 @@
+"""The feature cache: right, shared, whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from chain_core.data.encode import encode_texts
+from chain_core.data.text import Texts
+from chain_core.errors import ResourceError
+from chain_core.modeling.backbones import features
+from chain_core.modeling.backbones.catalogue import load_tokenizer, read_facts
+from chain_core.modeling.backbones.features import compute_cache_key, compute_features
+from chain_core.modeling.batch import build_batch
+from chain_core.modeling.model import load_lower
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def facts(backbones):
+    return read_facts(str(backbones["bert"]))
+
+
+@pytest.fixture
+def encoded(facts):
+    texts = Texts("text", pa.array(["turn on the light", "", "stop music in hall", "good day " * 9]))
+    return encode_texts(texts, load_tokenizer(facts.folder), 16)
+
+
+def run(facts, encoded, folder, layers, *, pooled=False, load=None, progress=lambda done, total: None):
+    return compute_features(
+        load or (lambda: load_lower(facts, facts.num_layers)), encoded, layers, folder=folder, device=CPU,
+        dtype=torch.float32, pooled=pooled, meta={}, progress=progress,
+    )  # fmt: skip
+
+
+def list_content(folder):
+    """What an entry holds besides what it says of itself."""
+    return [path.name for path in folder.iterdir() if path.name not in ("meta.json", "workspace")]
+
+
+def refuse():
+    raise AssertionError("computed again")
+
+
+def test_states_are_those_of_the_backbone(facts, encoded, tmp_path):
+    stored = run(facts, encoded, tmp_path, (0, 2, 4))
+    lower = load_lower(facts, 4)
+    for row in range(encoded.rows):
+        batch = build_batch(encoded, np.array([row]))
+        states = lower(batch.mask, batch.input_ids)
+        for layer, values in stored.items():
+            part = values[encoded.offsets[row] : encoded.offsets[row + 1]]
+            np.testing.assert_allclose(part, states[layer][0].detach().numpy(), atol=4e-3)
+
+
+def test_pooled_is_the_mean_of_the_row(facts, encoded, tmp_path):
+    states = run(facts, encoded, tmp_path, (4,))[4]
+    pooled = run(facts, encoded, tmp_path, (4,), pooled=True)[4]
+    for row in range(encoded.rows):
+        mean = states[encoded.offsets[row] : encoded.offsets[row + 1]].astype(np.float32).mean(0)
+        np.testing.assert_allclose(pooled[row], mean, atol=4e-3)
+
+
+def test_small_layers_on_the_way_are_kept_for_the_next_depth(facts, encoded, tmp_path):
+    alone = run(facts, encoded, tmp_path / "alone", (1,))
+    assert not (tmp_path / "alone" / "layer-2.npy").exists()
+    run(facts, encoded, tmp_path / "all", (4,))
+    spare = run(facts, encoded, tmp_path / "all", (1, 3), load=refuse)
+    np.testing.assert_array_equal(spare[1], alone[1])
+
+
+def test_known_layers_are_not_computed_again(facts, encoded, tmp_path, monkeypatch):
+    monkeypatch.setattr(features, "SPARE_ROWS", 0)
+    run(facts, encoded, tmp_path, (2, 4))
+    assert list(run(facts, encoded, tmp_path, (4,), load=refuse)) == [4]
+    with pytest.raises(AssertionError):
+        run(facts, encoded, tmp_path, (3,), load=refuse)
+
+
+def test_interrupted_work_leaves_nothing(facts, encoded, tmp_path, monkeypatch):
+    monkeypatch.setattr(features, "TOKENS_PER_BATCH", 16)
+
+    def interrupt(done, total):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(facts, encoded, tmp_path, (4,), progress=interrupt)
+    assert list_content(tmp_path) == []
+
+
+def test_too_large_for_half_precision_is_kept_in_single(facts, encoded, tmp_path, monkeypatch):
+    monkeypatch.setattr(features, "LARGEST_HALF", 1e-3)
+    assert run(facts, encoded, tmp_path, (4,))[4].dtype == np.float32
+
+
+def test_full_disk_is_said_before_anything_is_written(facts, encoded, tmp_path, monkeypatch):
+    monkeypatch.setattr(features.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 10})())
+    with pytest.raises(ResourceError) as caught:
+        run(facts, encoded, tmp_path, (4,))
+    assert caught.value.code == "disk_features"
+    assert list_content(tmp_path) == []
+
+
+def test_failing_write_is_a_sentence(facts, encoded, tmp_path, monkeypatch):
+    def fail(*args, **kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(features.np.lib.format, "open_memmap", fail)
+    with pytest.raises(ResourceError, match="No space left"):
+        run(facts, encoded, tmp_path, (4,))
+
+
+@pytest.mark.parametrize("pooled", [False, True])
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError, MemoryError])
+def test_short_memory_makes_smaller_passes(facts, encoded, tmp_path, pooled, error):
+    whole, asked = run(facts, encoded, tmp_path / "whole", (4,), pooled=pooled)[4], []
+
+    def load():
+        lower = load_lower(facts, 4)
+
+        def refuse_many(module, arguments):
+            asked.append(len(arguments[0]))
+            if len(arguments[0]) > 1:
+                raise error("too many rows")
+
+        lower.register_forward_pre_hook(refuse_many)
+        return lower
+
+    np.testing.assert_allclose(
+        run(facts, encoded, tmp_path / "parts", (4,), pooled=pooled, load=load)[4], whole, atol=4e-3
+    )
+    assert asked == [4, 2, 1, 1, 1, 1]
+
+
+def test_memory_that_does_not_suffice_for_one_row_is_told(facts, encoded, tmp_path):
+    def load():
+        lower = load_lower(facts, 4)
+
+        def refuse(module, arguments):
+            raise MemoryError
+
+        lower.register_forward_pre_hook(refuse)
+        return lower
+
+    with pytest.raises(MemoryError):
+        run(facts, encoded, tmp_path, (4,), load=load)
+    assert list_content(tmp_path) == []
+
+
+def test_key_follows_the_content(facts, encoded, backbones):
+    key = compute_cache_key(facts.folder, encoded, torch.float32, CPU)
+    other = encode_texts(Texts("text", pa.array(["stop"])), load_tokenizer(facts.folder), 16)
+    assert key == compute_cache_key(facts.folder, encoded, torch.float32, CPU)
+    assert key != compute_cache_key(facts.folder, other, torch.float32, CPU)
+    assert key != compute_cache_key(facts.folder, encoded, torch.bfloat16, CPU)
+    assert key != compute_cache_key(backbones["roberta"], encoded, torch.float32, CPU)
