@@ -98,7 +98,7 @@ def test_a_waiting_run_is_cancelled_at_once(store: Store) -> None:
 
 def test_delete_can_be_undone(store: Store) -> None:
     kept, gone = add_done(store, "kept"), add_done(store, "gone")
-    page = click(open_page("runs", run=gone), "run_delete")
+    page = click(open_page("runs", run=gone), f"run_delete_{gone}")
     assert not page.error
     assert page.subheader[0].value == "kept"
     assert store.get_run(gone).path.exists(), "its files stay while it can be brought back"
@@ -111,7 +111,7 @@ def test_delete_can_be_undone(store: Store) -> None:
 
 def test_the_last_run_can_be_brought_back_too(store: Store) -> None:
     only = add_done(store, "only")
-    page = click(open_page("runs", run=only), "run_delete")
+    page = click(open_page("runs", run=only), f"run_delete_{only}")
     assert page.button(key="runs_empty")
     page = click(page, f"run_undo_{only}")
     assert page.subheader[0].value == "only"

@@ -54,7 +54,8 @@ def test_every_state_in_every_language(store: Store, state: str, language: str) 
 def test_a_finished_run_offers_report_predict_and_config(store: Store) -> None:
     runs = add_every_state(store)
     page = open_runs(runs["finished"])
-    assert list_keys(page) == {"run_star", "run_report", "run_predict", "run_duplicate", "run_delete"}
+    delete = f"run_delete_{runs['finished']}"
+    assert list_keys(page) == {"run_star", "run_report", "run_predict", "run_duplicate", delete}
     assert [metric.value for metric in page.metric] == ["0.971", "0.930"]
     assert "3 texts" in read_texts(page), "the note about what was cut is shown"
     figures = [frame.value for frame in page.dataframe[1:]]

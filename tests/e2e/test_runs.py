@@ -108,7 +108,7 @@ def test_a_deleted_run_is_brought_back(screen: Screen, store: Store, tiny_run: s
     store.request_cancel(copy)
     screen.open(f"/runs?run={copy}")
     screen.find("run_more").locator("button").first.click()
-    screen.find("run_delete").locator("button").first.click()
+    screen.find(f"run_delete_{copy}").locator("button").first.click()
     undo = screen.find(f"run_undo_{copy}")
     undo.wait_for()
     assert store.get_run(copy).deleted is not None

@@ -121,9 +121,10 @@ def _show_menu(run: Run) -> None:
             on_click=act, args=(get_supervisor().cancel, run.id),
         )  # fmt: skip
     if run.state not in BUSY:
+        # A key of its own: a second click must not meet the run that is shown next.
         st.button(
-            t("runs.delete"), icon=":material/delete:", key="run_delete", help=t("runs.delete_help"), width="stretch",
-            on_click=act, args=(_delete, run.id),
+            t("runs.delete"), icon=":material/delete:", key=f"run_delete_{run.id}", help=t("runs.delete_help"),
+            width="stretch", on_click=act, args=(_delete, run.id),
         )  # fmt: skip
 
 
