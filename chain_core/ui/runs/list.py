@@ -90,7 +90,7 @@ def _show(choice: Choice, page: int, shown: list[str], chosen: str, compared: li
     # A selection is rows' numbers: it must not outlive the list and the choice that it was made in.
     made_in = hashlib.sha256(" ".join([*shown, "-", chosen, *compared]).encode()).hexdigest()[:12]
     event = st.dataframe(
-        build_list(runs),
+        build_list(runs, whole=choice.sweep is None),
         key=f"runs_{made_in}_{get_language()}",
         hide_index=True,
         column_config={
@@ -116,10 +116,12 @@ def _show(choice: Choice, page: int, shown: list[str], chosen: str, compared: li
         _choose(first, [run_id for run_id in every if run_id != first])
 
 
-def build_list(runs: Sequence[Run]) -> pd.DataFrame:
-    """A row a run; tags only where one has some."""
+def build_list(runs: Sequence[Run], *, whole: bool = True) -> pd.DataFrame:
+    """A row a run; tags only where one has some. Not `whole`: names without what they all begin with, a sweep's own."""
+    begin, *others = {run.name.rpartition(" · ")[0] for run in runs}
+    shared = len(f"{begin} · ") if begin and not others and not whole else 0
     columns = {
-        t("runs.name"): [f"★ {run.name}" if run.starred else run.name for run in runs],
+        t("runs.name"): [f"★ {run.name[shared:]}" if run.starred else run.name[shared:] for run in runs],
         t("runs.state"): [format_state(run) for run in runs],
         t("runs.score"): [format_score(run) for run in runs],
     }
