@@ -258,4 +258,4 @@ def test_its_runs_are_opened_on_their_page(store: Store, draft: dict) -> None:
     click(page, "sweep_runs")
     assert page.title[0].value == render("runs.title", "en")
     assert page.selectbox(key="runs_sweep").value == group_id
-    assert sorted(page.dataframe[0].value["Run"]) == ["s · depth 0", "s · depth 1"]
+    assert sorted(page.dataframe[0].value["Run"]) == ["depth 0", "depth 1"]
