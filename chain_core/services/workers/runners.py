@@ -24,6 +24,7 @@ from chain_core.services.workers.devices import build_environment
 from chain_core.services.workers.jobs import Jobs
 
 _MOST_LOG_BYTES = 5_000_000
+_FAULT = "Fatal Python error"
 _MOST_TAIL = 20_000
 
 
@@ -217,10 +218,13 @@ def name_log(role: str, device: str | None) -> str:
 
 
 def read_tail(path: Path, start: int = 0, lines: int = 40) -> str:
-    """A log's last lines from `start` bytes on: a fault handler's among them."""
+    """A log's last lines from `start` bytes on; of a fault handler's, which go through all threads, all that it says of
+    the last fault."""
     with contextlib.suppress(OSError), path.open("rb") as log:
         log.seek(max(start, _get_size(path) - _MOST_TAIL))
-        return "\n".join(log.read().decode("utf-8", "replace").splitlines()[-lines:])
+        read = log.read().decode("utf-8", "replace").splitlines()
+        faults = [number for number, line in enumerate(read) if line.startswith(_FAULT)]
+        return "\n".join(read[min([*faults[-1:], max(0, len(read) - lines)]) :])
     return ""
 
 

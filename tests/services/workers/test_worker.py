@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from threading import Thread, Timer
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from chain_core.config import resolve_config
 from chain_core.paths import PROJECT
 from chain_core.services.store.store import Store
-from chain_core.services.workers.runners import InlineRunner, ProcessRunner, build_runner
+from chain_core.services.workers.runners import InlineRunner, ProcessRunner, build_runner, read_tail
 from tests.services.waiting import wait_for
 
 
@@ -183,3 +184,14 @@ def test_a_second_attempt_tells_its_story_from_the_start(store: Store, trainer: 
     steps = [event["step"] for event in store.read_events(again.id, kinds=("step",))]
     assert steps == list(range(1, 11))
     assert store.read_curves(again.id)["train/loss"].step == steps
+
+
+@pytest.mark.parametrize(("threads", "kept"), [(0, 40), (3, 40), (80, 82)])
+def test_the_end_of_a_log_holds_all_of_a_fault(tmp_path: Path, threads: int, kept: int) -> None:
+    lines = [f"line {number}" for number in range(100)]
+    if threads:
+        lines += ["Fatal Python error: Segmentation fault", *["Thread"] * threads, "Extension modules"]
+    log = tmp_path / "trainer.log"
+    log.write_text("\n".join(["Fatal Python error: an earlier worker's", *lines]))
+    assert read_tail(log, start=10).splitlines() == lines[-kept:]
+    assert read_tail(tmp_path / "none.log") == ""
