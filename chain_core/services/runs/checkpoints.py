@@ -24,7 +24,7 @@ from chain_core.training.start import Start
 
 KEPT = 2
 """The newest one, and the one before in case a disk damages it."""
-_HOW_OFTEN = ("checkpoint_minutes", "checkpoint_steps", "accumulate", "device", "shard")
+_BESIDE = ("checkpoint_minutes", "checkpoint_steps", "accumulate", "device", "shard", "trackers")
 """Keys of `train` that do not change what is learned."""
 
 
@@ -71,7 +71,7 @@ def prune_checkpoints(out: Path, kept: int) -> None:
 
 def describe_config(config: Config) -> dict[str, Any]:
     """What of a complete config decides what is learned."""
-    return config.model_dump(mode="json", exclude={"name": True, "train": set(_HOW_OFTEN)})
+    return config.model_dump(mode="json", exclude={"name": True, "train": set(_BESIDE)})
 
 
 def compute_run_key(

@@ -191,7 +191,7 @@ def test_what_does_not_change_learning_may_change(folder, encoder):
     mapping = build_mapping(encoder)
     run(folder, mapping, "untouched")
     interrupt(folder, mapping, "left")
-    renamed = {**build_mapping(encoder, train={"checkpoint_steps": 5}), "name": "renamed"}
+    renamed = {**build_mapping(encoder, train={"checkpoint_steps": 5, "trackers": ["tensorboard"]}), "name": "renamed"}
     events = run(folder, renamed, "left", resume=True)
     assert (events[0]["kind"], events[0]["step"]) == ("resumed", 3)
 
