@@ -45,8 +45,7 @@ def main() -> None:
     answers = claim_stdout()
     faulthandler.enable()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
-    with contextlib.suppress(OSError, AttributeError):
-        os.nice(NICENESS[arguments.role])
+    give_way(NICENESS[arguments.role])
     inbox = Inbox()
     threading.Thread(target=inbox.read, daemon=True).start()
     store = open_store(arguments.store)
@@ -57,6 +56,15 @@ def main() -> None:
         warm_up(store, arguments.role, is_wanted=lambda: not inbox.commands.empty())
     send(answers, {"ready": True, "pid": os.getpid()})
     serve(jobs.answer, inbox, answers, finishes=arguments.role == "trainer")
+
+
+def give_way(niceness: int) -> None:
+    """Let the screens go first. Linux may weigh whole sessions against each other, of which a worker is one by itself:
+    then a process's own niceness means nothing to those in others (sched(7), autogroups)."""
+    with contextlib.suppress(OSError, AttributeError):
+        os.nice(niceness)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/autogroup").write_text(str(niceness), encoding="ascii")
 
 
 def claim_stdout() -> TextIO:

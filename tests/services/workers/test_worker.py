@@ -116,6 +116,9 @@ def test_trainer_is_nicer_than_predictor(store: Store, trainer: ProcessRunner) -
         mine = os.getpriority(os.PRIO_PROCESS, 0)
         assert os.getpriority(os.PRIO_PROCESS, trainer.pid) == min(19, mine + 15)
         assert os.getpriority(os.PRIO_PROCESS, predictor.pid) == mine
+        for pid, nice in ((trainer.pid, 15), (predictor.pid, 0)):
+            group = Path(f"/proc/{pid}/autogroup")
+            assert not group.exists() or group.read_text().split()[1:] == ["nice", str(nice)]
     finally:
         predictor.close()
 
