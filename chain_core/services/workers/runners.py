@@ -139,7 +139,7 @@ class ProcessRunner:
         try:
             return self._ask_once(command, end)
         except _NotTakenError:
-            pass  # it died while idle or while warming up: another one may do better
+            self.kill()  # another one may do better; until it is gone, one that dies may still swallow commands
         try:
             return self._ask_once(command, end)
         except _NotTakenError:

@@ -31,7 +31,7 @@ from chain_core.services.store.store import Store
 from chain_core.services.workers.jobs import EXECUTOR, PREDICTOR, Jobs, find_function
 from chain_core.services.workers.recorder import insist
 
-NICENESS = {"trainer": 15, "predictor": 0}
+NICENESS = {"trainer": 10, "predictor": 0}
 ORPHAN_SECONDS = 600.0
 """For so long does a worker without a server wait for a store that is away; what it trained lies on the disk."""
 log = logging.getLogger("worker")

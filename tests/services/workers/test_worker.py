@@ -105,6 +105,24 @@ def test_a_worker_that_is_to_leave_puts_its_run_back(store: Store, how: str) -> 
     assert (run.state, run.worker, run.error, run.deaths) == ("queued", None, None, ())
 
 
+def test_a_worker_that_dies_and_still_swallows_commands_is_replaced(
+    store: Store, trainer: ProcessRunner, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    trainer.start()
+    dying = trainer._process
+    assert dying is not None
+    dying.kill()
+    wait_for(lambda: not trainer._answers.empty() and trainer._answers.queue[-1] is None)
+    # As the kernel has it for a moment: its answers have ended, but not its inbox, and nobody can wait for it yet.
+    monkeypatch.setattr(dying, "poll", lambda: dying.returncode)
+    with (tmp_path / "swallowed").open("w") as inbox:
+        dying.stdin, stdin = inbox, dying.stdin
+        answer = trainer.ask(add_claimed(store, "one"), timeout=60)
+    assert answer["state"] == "finished"
+    assert trainer.pid not in (None, dying.pid)
+    stdin.close()
+
+
 def test_trainer_is_nicer_than_predictor(store: Store, trainer: ProcessRunner) -> None:
     command = add_claimed(store, "one")
     trainer.ask(command)
@@ -114,9 +132,9 @@ def test_trainer_is_nicer_than_predictor(store: Store, trainer: ProcessRunner) -
         assert trainer.pid is not None
         assert predictor.pid is not None
         mine = os.getpriority(os.PRIO_PROCESS, 0)
-        assert os.getpriority(os.PRIO_PROCESS, trainer.pid) == min(19, mine + 15)
+        assert os.getpriority(os.PRIO_PROCESS, trainer.pid) == min(19, mine + 10)
         assert os.getpriority(os.PRIO_PROCESS, predictor.pid) == mine
-        for pid, nice in ((trainer.pid, 15), (predictor.pid, 0)):
+        for pid, nice in ((trainer.pid, 10), (predictor.pid, 0)):
             group = Path(f"/proc/{pid}/autogroup")
             assert not group.exists() or group.read_text().split()[1:] == ["nice", str(nice)]
     finally:
