@@ -63,6 +63,8 @@ def give_way(niceness: int) -> None:
     then a process's own niceness means nothing to those in others (sched(7), autogroups)."""
     with contextlib.suppress(OSError, AttributeError):
         os.nice(niceness)
+    if os.name != "posix" or os.getsid(0) != os.getpid():
+        return  # others in the session did not ask for it
     with contextlib.suppress(OSError):
         Path("/proc/self/autogroup").write_text(str(niceness), encoding="ascii")
 

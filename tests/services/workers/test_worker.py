@@ -141,6 +141,18 @@ def test_trainer_is_nicer_than_predictor(store: Store, trainer: ProcessRunner) -
         predictor.close()
 
 
+@pytest.mark.skipif(not Path("/proc/self/autogroup").exists(), reason="sessions are not weighed here")
+def test_a_worker_in_a_session_of_others_leaves_them_their_weight(store: Store) -> None:
+    def read() -> list[str]:
+        return Path("/proc/self/autogroup").read_text().split()
+
+    before, worker = read(), start(store)
+    assert worker.stdout is not None
+    assert json.loads(worker.stdout.readline())["ready"]
+    assert read() == before
+    worker.communicate()
+
+
 def test_chinese_goes_through_the_pipe(store: Store) -> None:
     runner = ProcessRunner(store.url, "predictor")
     command = add_claimed(store, "one")
