@@ -60,6 +60,8 @@ def _build_config(family: str, layers: int, width: int):
                     "intermediate_size": 64, "max_position_embeddings": 130},
         "distilbert": {"dim": width, "n_layers": layers, "n_heads": 4, "hidden_dim": 64},
         "gpt2": {"n_embd": width, "n_layer": layers, "n_head": 4, "n_positions": 128},
+        "opt": {"hidden_size": width, "num_hidden_layers": layers, "num_attention_heads": 4, "ffn_dim": 64,
+                "word_embed_proj_dim": width, "max_position_embeddings": 128},
         "llama": {"hidden_size": width, "num_hidden_layers": layers, "num_attention_heads": 4,
                   "num_key_value_heads": 2, "intermediate_size": 64, "max_position_embeddings": 128},
     }  # fmt: skip

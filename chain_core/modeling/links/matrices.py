@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from chain_core.errors import ConfigError
 from chain_core.modeling.backbones.pretrained import PretrainedLayer
+from chain_core.modeling.links.families import find_names
 
 
 @dataclass(frozen=True)
@@ -27,48 +28,6 @@ class Matrices:
     """(H, F + 1)"""
 
 
-@dataclass(frozen=True)
-class _Names:
-    """Where one family's layers keep them."""
-
-    query: str
-    key: str
-    value: str
-    output: str
-    up: str
-    down: str
-    norm: str
-    """In front of the feed-forward part."""
-    norm_first: str | None = None
-    """In front of the attention; None where the norms stand behind."""
-
-    def list_modules(self) -> list[str]:
-        return [name for name in vars(self).values() if name]
-
-
-_FAMILIES = (
-    _Names(  # BERT, RoBERTa
-        *("attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense"),
-        *("intermediate.dense", "output.dense", "attention.output.LayerNorm"),
-    ),
-    _Names(  # DistilBERT
-        *("attention.q_lin", "attention.k_lin", "attention.v_lin", "attention.out_lin"),
-        *("ffn.lin1", "ffn.lin2", "sa_layer_norm"),
-    ),
-    _Names(  # ViT
-        *("attention.q_proj", "attention.k_proj", "attention.v_proj", "attention.o_proj"),
-        *("mlp.fc1", "mlp.fc2", "layernorm_after", "layernorm_before"),
-    ),
-    _Names(  # GPT-2: one product for all three
-        *("attn.c_attn", "attn.c_attn", "attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj", "ln_2", "ln_1"),
-    ),
-    _Names(  # Llama
-        *("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj"),
-        *("mlp.gate_proj", "mlp.down_proj", "post_attention_layernorm", "input_layernorm"),
-    ),
-)
-
-
 @torch.no_grad()
 def read_matrices(source: PretrainedLayer) -> Matrices:
     """A layer's matrices, with the gains and shifts of the norms in front of them multiplied in.
@@ -76,7 +35,7 @@ def read_matrices(source: PretrainedLayer) -> Matrices:
     Raises ConfigError for a family that it does not know.
     """
     modules = dict(source.layer.named_modules())
-    names = next((names for names in _FAMILIES if all(name in modules for name in names.list_modules())), None)
+    names = find_names(modules)
     if names is None:
         raise ConfigError("init_backbone_family", path="chain.links", model_type=str(source.config.model_type))
     heads = int(source.config.num_attention_heads)

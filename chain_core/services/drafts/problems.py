@@ -15,6 +15,7 @@ from chain_core.errors import BackboneError, ChainError, ConfigError, DataError
 from chain_core.modeling.backbones.catalogue import BackboneFacts
 from chain_core.modeling.backbones.objectives import find_objective_problems
 from chain_core.modeling.backbones.shapes import BackboneShapes
+from chain_core.modeling.links.families import find_names
 from chain_core.services.rows.replay import find_bundle
 
 Problems = Iterator["Problem"]
@@ -46,11 +47,21 @@ def check_backbone(config: Config, facts: BackboneFacts | None, shapes: Backbone
         if not shapes.count_lora(0, backbone):
             given, path = ", ".join(backbone.targets), "backbone.targets"
             yield build_problem("lora_targets", path, given=given, known=", ".join(known))
+    if shapes is not None and _begins_from_layers(config):
+        modules = {name.removesuffix(".weight") for name in shapes.layers[0]}
+        if find_names(modules) is None:
+            yield build_problem("init_backbone_family", "chain.links", model_type=facts.model_type)
     for error in find_objective_problems(config, facts):
         yield Problem(error.path, error)
     length = config.input.max_length
     if length is not None and length > facts.max_length:
         yield build_problem("must_be_at_most", "input.max_length", given=length, limit=facts.max_length)
+
+
+def _begins_from_layers(config: Config) -> bool:
+    """Whether a link takes the backbone's weights in another form: a copy of a layer can be had of any family."""
+    links = [config.get_link(position) for position in range(1, config.chain.depth + 1)]
+    return any(link.init == "backbone" and link.kind != "backbone" for link in links)
 
 
 def check_columns(config: Config, table: pa.Table) -> Problems:

@@ -33,7 +33,7 @@ def spread(config, densities):
     return config.model_copy(update={"chain": config.chain.model_copy(update={"densities": tuple(densities)})})
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     kind=st.sampled_from(LINK_KINDS),
     course=st.sampled_from(["constant", "growing", "shrinking", [0.2, 0.9, 0.5]]),

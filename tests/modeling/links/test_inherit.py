@@ -12,6 +12,8 @@ from chain_core.config import LinkConfig
 from chain_core.errors import ConfigError
 from chain_core.modeling.backbones.catalogue import read_facts
 from chain_core.modeling.backbones.pretrained import load_layers
+from chain_core.modeling.backbones.shapes import read_shapes
+from chain_core.modeling.links.families import find_names
 from chain_core.modeling.links.kinds import build_link
 from chain_core.modeling.links.link import Site, build_basis
 from chain_core.modeling.links.matrices import read_matrices
@@ -21,9 +23,14 @@ ALL = (*FAMILIES, "vit")
 
 
 @pytest.fixture(scope="module")
-def layers(backbones, tmp_path_factory):
+def folders(backbones, tmp_path_factory):
+    """Family -> the folder of its model."""
+    return {**backbones, "vit": save_tiny_vit(tmp_path_factory.mktemp("vit"))}
+
+
+@pytest.fixture(scope="module")
+def layers(folders):
     """Family -> its third layer, norms and biases as trained ones would have."""
-    folders = {**backbones, "vit": save_tiny_vit(tmp_path_factory.mktemp("vit"))}
     torch.manual_seed(5)
     found = {}
     for family, folder in folders.items():
@@ -75,6 +82,12 @@ def test_attention_as_wide_as_a_vit_does_what_its_layer_does(layers, inputs):
     link, (x, mask) = build(layers, "vit", "attention"), inputs
     with torch.no_grad():
         torch.testing.assert_close(link(x, mask), layers["vit"](x, mask) - x, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("family", ALL)
+def test_the_family_is_known_from_the_names_in_its_file(folders, family):
+    shapes = read_shapes(folders[family], 4)
+    assert find_names({name.removesuffix(".weight") for name in shapes.layers[0]}) is not None
 
 
 @pytest.mark.parametrize("family", ALL)

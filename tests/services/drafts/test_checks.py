@@ -12,6 +12,7 @@ from chain_core.config import resolve_config
 from chain_core.modeling.backbones.catalogue import read_facts
 from chain_core.services.backbones import ask_backbone, forget_backbone
 from chain_core.services.drafts.checks import Inspection, complete_draft, inspect_draft
+from tests.tiny import save_tiny_backbone
 
 ROWS = [
     {
@@ -37,6 +38,25 @@ def inspect(folder: Path, gflops: float | None = 100.0, **sections: Any) -> Insp
         **sections,
     }
     return inspect_draft(draft, folder, read_facts("minilm-l6"), gflops)
+
+
+@pytest.mark.parametrize(
+    ("links", "found"),
+    [
+        ({"kind": "attention", "init": "backbone"}, [("chain.links", "init_backbone_family")]),
+        ({"kind": "backbone", "init": "backbone"}, []),
+        ({"kind": "attention", "init": "random"}, []),
+    ],
+)
+def test_links_begin_from_the_layers_of_known_families_only(
+    folder: Path, tmp_path: Path, links: dict[str, str], found: list[tuple[str, str]]
+) -> None:
+    backbone = save_tiny_backbone(tmp_path / "opt", "opt")
+    draft = {
+        "data": {"train": "rows.jsonl"}, "input": {"tokens": "tokens"}, "backbone": {"name": str(backbone)},
+        "heads": {"intent": {"kind": "classification", "column": "intent"}}, "chain": {"depth": 2, "links": links},
+    }  # fmt: skip
+    assert list_problems(inspect_draft(draft, folder, read_facts(str(backbone)), 100.0)) == found
 
 
 def list_problems(inspection: Inspection) -> list[tuple[str, str]]:
