@@ -303,7 +303,7 @@ NEAR = st.dictionaries(
 )  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(NEAR)
 def test_any_mapping_gives_problems_or_a_config(mapping: dict[str, Any]) -> None:
     problems = find_problems(mapping)
@@ -317,14 +317,14 @@ def test_any_mapping_gives_problems_or_a_config(mapping: dict[str, Any]) -> None
         assert isinstance(resolve_config(mapping), Config)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.text(max_size=200))
 def test_any_text_is_a_mapping_or_a_config_error(text: str) -> None:
     with contextlib.suppress(ConfigError):
         assert isinstance(load_yaml(text), dict)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(ANYTHING, st.text(max_size=12), ANYTHING)
 def test_any_override_is_taken_or_refused(base: Any, path: str, value: Any) -> None:
     with contextlib.suppress(ConfigError):
@@ -361,7 +361,7 @@ def draw_valid(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(draw_valid())
 def test_a_dumped_config_reads_back_equal(mapping: dict[str, Any]) -> None:
     config = resolve_config(mapping)

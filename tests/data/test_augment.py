@@ -57,7 +57,7 @@ def read_entities(words, tags):
     return [(kind, sorted(inside)) for kind, inside in entities]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(draw_tagged(), st.floats(0, 1), st.floats(0, 1), st.integers(0, 99))
 def test_tags_move_with_their_words(rows, delete, swap, seed):
     changed = change(rows, AugmentConfig(delete=delete, swap=swap, replace=0), seed=seed)
@@ -84,7 +84,7 @@ def test_tags_move_with_their_words(rows, delete, swap, seed):
         assert sorted(read_entities(words, tags)) == sorted(left), "each entity is still one, of the words that stay"
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(draw_tagged(), st.integers(0, 99))
 def test_swaps_leave_a_word_at_most_one_place_away(rows, seed):
     changed = change(rows, AugmentConfig(delete=0, swap=0.7, replace=0), seed=seed)
@@ -145,7 +145,7 @@ def test_the_same_seed_gives_the_same_copies():
     assert not one.texts.first.equals(other.texts.first)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.text("abc d,.'打开", min_size=1, max_size=40).filter(lambda text: bool(split_words(text))), st.integers(0, 9))
 def test_texts_keep_their_words(text, seed):
     texts = Texts("text", pa.array([text]))

@@ -17,7 +17,7 @@ from tests.tiny import _build_tokenizer
 WORD = st.text(alphabet="abcxyz '1灯", max_size=6)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(st.lists(WORD, max_size=8), min_size=1, max_size=7))
 def test_tokens_and_first_pieces(rows):
     tokenizer = _build_tokenizer()

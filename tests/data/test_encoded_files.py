@@ -164,7 +164,7 @@ def test_a_killed_writer_leaves_nothing_that_is_read(backbone, tokenizer):
     assert load_again.rows == 400
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.one_of(st.none(), st.text(max_size=5)), max_size=12), st.data())
 def test_the_hash_follows_the_cells_and_not_the_chunks(cells, data):
     array = pa.array(cells, pa.string())
@@ -175,7 +175,7 @@ def test_the_hash_follows_the_cells_and_not_the_chunks(cells, data):
     assert (hash_cells([array]) == hash_cells([pa.array(other, pa.string())])) == (cells == other)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(*[st.lists(st.lists(st.text(max_size=2), max_size=3), max_size=5)] * 2)
 def test_lists_hash_by_their_items(first, second):
     arrays = [pa.array(lists, pa.list_(pa.string())) for lists in (first, second)]

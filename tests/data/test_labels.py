@@ -153,7 +153,7 @@ def test_codes_lead_back_to_the_labels(cells):
     assert [None if code < 0 else task.label_space[code] for code in codes] == gold.to_pylist()
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(
     st.lists(st.one_of(st.none(), st.lists(st.sampled_from(["O", "I-a", "E-a", "S-b", "x"]), max_size=4)), max_size=9)
 )

@@ -20,7 +20,7 @@ PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
 ENGLISH = "text,label\ncaf\u00e9 au lait is tr\u00e8s bon,good\nplain words,bad\n"
 CHINESE = "文本,标签\n这家餐厅的菜很好吃，服务也很周到,好评\n等了一个小时，太慢了,差评\n"
 cells = st.text(st.characters(codec="utf-8", exclude_characters="\0\ufeff"), max_size=12)
-files = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+files = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def write(folder: Path, content: str | bytes, name: str = "table.csv") -> Path:

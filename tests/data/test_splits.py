@@ -64,7 +64,6 @@ def test_a_rare_class_stays_among_the_rows_to_train_on():
         assert 40 in split(table, validation=0.3, test=0.3, split_seed=seed)["train"]
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.sampled_from("abcdefgh"), st.lists(st.sampled_from("xyz"), max_size=3)), min_size=6, max_size=60
@@ -120,7 +119,7 @@ def test_a_million_rows_without_a_loop():
     assert len(rows["validation"]) == 100_000
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(
     st.lists(
         st.tuples(st.sampled_from(["", "one", "two", *"abcdefghijklmnop"]), st.sampled_from("xyz")),

@@ -117,7 +117,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory):
     return facts, read_shapes(facts.folder, 6), load_layers(facts, range(1, 7))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(config=draw_config())
 def test_chain_counts_are_exact(drawn, config: Config) -> None:
     facts, shapes, layers = drawn

@@ -23,7 +23,7 @@ def _quiet():
         yield
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.sampled_from(ODD), max_size=9))
 def test_entities_are_seqevals(tags):
     assert find_entities(tags) == get_entities(tags)
@@ -32,7 +32,7 @@ def test_entities_are_seqevals(tags):
 pairs = st.lists(st.tuples(st.sampled_from(USUAL), st.sampled_from(USUAL)), min_size=1, max_size=6)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(pairs, min_size=1, max_size=6))
 def test_figures_are_seqevals(rows):
     gold = [[tag for tag, _ in row] for row in rows]

@@ -166,7 +166,7 @@ def test_joint_counts_rows_that_are_right_throughout():
 labels = st.sampled_from(["a", "b", "c", "=1+1", ""])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.none() | labels, labels), max_size=12))
 def test_classification_figures_are_shares(pairs):
     metrics = compute_metrics("classification", [g for g, _ in pairs], [p for _, p in pairs])

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from chain_core.config import TrainConfig, resolve_config
@@ -137,7 +137,6 @@ def test_small_groups_are_drawn_more_often(sampling, small):
     st.lists(st.integers(1, 60), min_size=1, max_size=5), st.integers(1, 16),
     st.sampled_from(["uniform", "temperature"]), st.integers(0, 99),
 )  # fmt: skip
-@settings(deadline=None)
 def test_an_epoch_keeps_its_number_of_batches(sizes, size, sampling, seed):
     config = TrainConfig(batch_size=size, sampling=sampling)
     starts = np.cumsum([0, *sizes])

@@ -39,7 +39,7 @@ def search(scores: np.ndarray, mask: np.ndarray, space: tuple[str, ...]) -> floa
     return best
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([SPACES[0], SPACES[1], SPACES[3]]), st.integers(1, 5))
 def test_finds_the_likeliest_valid_sequence(seed, space, words):
     random = np.random.default_rng(seed)
@@ -53,7 +53,7 @@ def test_finds_the_likeliest_valid_sequence(seed, space, words):
         assert np.isclose(score, search(scores[row], mask[row], space))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.sampled_from(SPACES))
 def test_every_row_is_valid_and_masked_words_are_outside(seed, space):
     random = np.random.default_rng(seed)

@@ -54,7 +54,7 @@ def compute_reference(crf: Crf, logits, mask, labels):
     return total / max(known, 1), known
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(draw_case())
 def test_loss_and_gradients_are_those_of_all_paths(case) -> None:
     crf, logits, mask, labels = case
@@ -72,7 +72,7 @@ def test_loss_and_gradients_are_those_of_all_paths(case) -> None:
         torch.testing.assert_close(mine, reference, rtol=1e-3, atol=1e-3)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(draw_case())
 def test_decoding_finds_the_best_valid_path_and_its_chances(case) -> None:
     crf, logits, mask, _ = case

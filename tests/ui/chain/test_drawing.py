@@ -147,7 +147,7 @@ def test_names_are_text(name: str) -> None:
     }  # fmt: skip
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.text(st.characters(blacklist_categories=["Cs", "Cc"]), min_size=1, max_size=40))
 def test_any_backbone_name_is_text(name: str) -> None:
     assert draw(backbone={"name": name}) is not None

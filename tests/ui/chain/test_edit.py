@@ -213,7 +213,7 @@ DRAFTS = st.dictionaries(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(DRAFTS, st.integers(0, 12))
 def test_any_draft_can_be_shown_and_edited(draft: dict[str, Any], depth: int) -> None:
     assert chain_edit.complete(draft)
