@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from chain_core.cli.parts import Progress, read_config, slug
+from chain_core.cli.parts import Progress, get_status, read_config, say_end, slug
 from chain_core.cli.sweep import add_sweep
 from chain_core.cli.team import run_together
 from chain_core.errors import ChainError, ConfigError, DataError, RunError
@@ -32,12 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if is_launched() and options.action is not run_train:
             return run_together(_refuse)
         return options.action(options) or 0
-    except ChainError as error:
-        print(" ".join(str(error).split()), file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("Stopped.", file=sys.stderr)
-        return 130
+    except (ChainError, KeyboardInterrupt) as error:
+        say_end(error)
+        return get_status(error)
     except BrokenPipeError:
         # The reader of stdout has gone; nothing is left to say, not even at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -150,7 +147,7 @@ def _check_folder(config: Config, out: Path, options: argparse.Namespace) -> boo
 
 def _tell_finished(out: Path) -> int:
     """Say so, and give the report as the run itself did."""
-    from chain_core.services.runs.finished import REPORT
+    from chain_core.services.store.records import REPORT
 
     Progress(sys.stderr).say("phases.finished", folder=out)
     print((out / REPORT).read_text(encoding="utf-8"))

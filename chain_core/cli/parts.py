@@ -1,11 +1,13 @@
-"""What the commands share: reading a config, naming a folder, showing how far a run is."""
+"""What the commands share: reading a config, naming a folder, showing how far a run is and how it ends."""
 
 from __future__ import annotations
 
+import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
-from chain_core.errors import ConfigError
+from chain_core.errors import ChainError, ConfigError
 from chain_core.messages import render
 
 
@@ -19,6 +21,21 @@ def read_config(path: Path, overrides: list[str]) -> dict[str, Any]:
         reason = getattr(error, "strerror", None) or "not UTF-8 text"
         raise ConfigError("config_unreadable", file=str(path), reason=reason) from None
     return apply_overrides(load_yaml(text), overrides)
+
+
+def get_status(error: BaseException) -> int:
+    """The exit status of a command that ends with an error."""
+    return 2 if isinstance(error, ChainError) else 130 if isinstance(error, KeyboardInterrupt) else 1
+
+
+def say_end(error: BaseException) -> None:
+    """What the user can mend in one line, Ctrl-C in one word, a fault of ours with its traceback."""
+    if isinstance(error, ChainError):
+        print(" ".join(str(error).split()), file=sys.stderr)
+    elif isinstance(error, KeyboardInterrupt):
+        print("Stopped.", file=sys.stderr)
+    else:
+        traceback.print_exception(error)
 
 
 def slug(name: str) -> str:

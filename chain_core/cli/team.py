@@ -6,10 +6,10 @@ import os
 import signal
 import sys
 import time
-import traceback
 from collections.abc import Callable
 
-from chain_core.errors import ChainError, RunError
+from chain_core.cli.parts import get_status, say_end
+from chain_core.errors import RunError
 from chain_core.modeling.team import Team, join_team
 
 LEAVE = 2.0
@@ -34,28 +34,18 @@ def run_together(action: Callable[[Team], int]) -> int:
 
 def _leave(team: Team, error: BaseException) -> int:
     """End with an error: where all have it the main process says so, else the one that has it."""
-    status = 2 if isinstance(error, ChainError) else 130 if isinstance(error, KeyboardInterrupt) else 1
     lost = isinstance(error, RunError) and error.code == "process_lost"
     together = not lost and team.meet()
     if lost:
         time.sleep(LEAVE)
     if team.main or not together:
-        _say(error)
+        say_end(error)
     if together:
         _part()
-        return status
+        return get_status(error)
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(status)  # no goodbyes to processes that are gone or wait for this one
-
-
-def _say(error: BaseException) -> None:
-    if isinstance(error, ChainError):
-        print(" ".join(str(error).split()), file=sys.stderr)
-    elif isinstance(error, KeyboardInterrupt):
-        print("Stopped.", file=sys.stderr)
-    else:
-        traceback.print_exception(error)
+    os._exit(get_status(error))  # no goodbyes to processes that are gone or wait for this one
 
 
 def _part() -> None:

@@ -15,7 +15,8 @@ from torch import Tensor
 from chain_core.data.answers import drop_starts
 from chain_core.data.schema import Task
 from chain_core.modeling.batch import Batch
-from chain_core.modeling.device import autocast, is_out_of_memory, release_devices
+from chain_core.modeling.device import autocast
+from chain_core.modeling.halving import Halving
 from chain_core.modeling.heads.head import Decoded
 from chain_core.modeling.model import ChainModel
 from chain_core.modeling.team import SOLO, Team
@@ -140,32 +141,21 @@ def _run(
 ) -> Iterator[tuple[int, np.ndarray, Batch, dict[Key, Tensor]]]:
     """This process's share of the rows in batches: their numbers, rows and logits; a batch for which the memory does
     not suffice is halved."""
-    parts, most = list(feed.split_evaluation(rows)), len(rows)
+
+    def compute(part: np.ndarray) -> tuple[Batch, dict[Key, Tensor]]:
+        batch = feed.build_batch(part, labelled=labelled).to(device)
+        with autocast(device, dtype):
+            return batch, model(batch)
+
+    parts, halving = list(feed.split_evaluation(rows)), Halving(allowed=not model.sharded)
     for first in range(0, len(parts), team.size):
         check()
         number = first + team.rank
-        pending = parts[number : number + 1]
-        if model.sharded and not pending:  # passes are made by all alike
-            with autocast(device, dtype):
-                model(feed.build_batch(parts[-1][:1]).to(device))
-        while pending:
-            part = pending.pop()
-            if len(part) > most:
-                pending += np.array_split(part, 2)[::-1]
-                continue
-            try:
-                batch = feed.build_batch(part, labelled=labelled).to(device)
-                with autocast(device, dtype):
-                    logits = model(batch)
-            except (RuntimeError, MemoryError) as error:
-                if len(part) == 1 or model.sharded or not is_out_of_memory(error):
-                    raise
-                pending.append(part)
-                most = len(part) // 2
-            else:
+        if number < len(parts):
+            for part, (batch, logits) in halving.run(parts[number], compute):
                 yield number, part, batch, logits
-                continue
-            release_devices()
+        elif model.sharded:
+            compute(parts[-1][:1])  # passes are made by all alike
 
 
 def _keep(answers, key: Key, places: np.ndarray, decoded: Decoded, task: Task, feed: Feed, part: np.ndarray):

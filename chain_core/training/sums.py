@@ -58,10 +58,12 @@ def _sum_bucket(parameters: Sequence[nn.Parameter], team: Team) -> None:
 def _cut(parameters: Sequence[nn.Parameter]) -> Iterator[list[nn.Parameter]]:
     """The parameters in groups of not much more than BUCKET numbers."""
     group: list[nn.Parameter] = []
+    size = 0
     for parameter in parameters:
         group.append(parameter)
-        if sum(each.numel() for each in group) >= BUCKET:
+        size += parameter.numel()
+        if size >= BUCKET:
             yield group
-            group = []
+            group, size = [], 0
     if group:
         yield group

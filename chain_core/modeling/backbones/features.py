@@ -25,7 +25,8 @@ from chain_core.modeling.backbones.backbone import Backbone
 from chain_core.modeling.backbones.shards import write_shards
 from chain_core.modeling.batch import Batch, build_batch
 from chain_core.modeling.chain import compute_pooled
-from chain_core.modeling.device import autocast, is_out_of_memory, release_devices
+from chain_core.modeling.device import autocast
+from chain_core.modeling.halving import Halving
 from chain_core.modeling.team import SOLO, Team
 from chain_core.storage.disk import reserve
 from chain_core.storage.entries import make_room, touch_entry
@@ -156,21 +157,11 @@ def _run(
 ) -> Iterator[tuple[np.ndarray, Mapping[int, np.ndarray]]]:
     """Each batch's rows with their states, in more passes than one where memory is short."""
     lower.to(device).eval()
-    passes = 1
+    halving = Halving()
     for rows in batches:
-        found = None
-        while found is None:
-            pieces = np.array_split(rows, min(passes, len(rows)))
-            try:
-                parts = [_pass(lower, build_batch(encoded, piece), layers, device, dtype, pooled) for piece in pieces]
-                found = {layer: np.concatenate([part[layer] for part in parts]) for layer in layers}
-            except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error) or passes >= len(rows):
-                    raise
-            if found is None:  # not before the error is gone, which holds on to all that was computed
-                release_devices()
-                passes *= 2
-        yield rows, found
+        found = halving.run(rows, lambda part: _pass(lower, build_batch(encoded, part), layers, device, dtype, pooled))
+        parts = [states for _, states in found]
+        yield rows, {layer: np.concatenate([part[layer] for part in parts]) for layer in layers}
 
 
 @torch.inference_mode()

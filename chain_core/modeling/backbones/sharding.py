@@ -8,7 +8,7 @@ must then be made by all processes alike, since each pass puts layers together.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import torch
@@ -19,6 +19,10 @@ from chain_core.config.shards import find_unshardable
 from chain_core.modeling.backbones.backbone import find_layers
 from chain_core.modeling.model import ChainModel
 from chain_core.modeling.team import Team
+
+if TYPE_CHECKING:
+    from torch.distributed.tensor import DTensor
+    from typing_extensions import TypeIs
 
 LARGE = 1 / 3
 """Of a device's memory: where the tuned layers would take more, `train.shard: auto` shares them out."""
@@ -72,7 +76,7 @@ def shard(model: ChainModel, device: torch.device, team: Team) -> None:
     model.sharded = True
 
 
-def is_sharded(tensor: Tensor) -> bool:
+def is_sharded(tensor: Tensor) -> TypeIs[DTensor]:
     """Whether a tensor is one of which this process keeps a part."""
     return hasattr(tensor, "placements")
 
@@ -81,7 +85,7 @@ def collect_whole(tensors: Mapping[str, Tensor], team: Team) -> dict[str, Tensor
     """The tensors put together, on the main process's CPU as far as they were shared out; the others help."""
     whole = {}
     for name, value in tensors.items():
-        full = value.full_tensor().cpu() if is_sharded(value) else value  # type: ignore[attr-defined]
+        full = value.full_tensor().cpu() if is_sharded(value) else value
         if team.main:
             whole[name] = full
     return whole
@@ -98,7 +102,7 @@ def share_one(value: Tensor, like: Tensor) -> Tensor:
     from torch.distributed.tensor import distribute_tensor
 
     here = value.to(like.device)
-    return distribute_tensor(here, like.device_mesh, like.placements, src_data_rank=None)  # type: ignore[attr-defined]
+    return distribute_tensor(here, like.device_mesh, like.placements, src_data_rank=None)
 
 
 @torch.no_grad()
@@ -120,7 +124,7 @@ def _square(gradients: Iterable[Tensor], *, parts: bool) -> Tensor:
 
 
 def _get_own(gradient: Tensor) -> Tensor:
-    return gradient.to_local() if is_sharded(gradient) else gradient  # type: ignore[attr-defined]
+    return gradient.to_local() if is_sharded(gradient) else gradient
 
 
 @torch.no_grad()

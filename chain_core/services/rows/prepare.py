@@ -39,22 +39,21 @@ def prepare_run(
     `check` is called now and then while rows are read or translated; it may raise. `layers`: see Material.
     """
     config, facts, tables, notes = settle_config(config, folder, check)
-    spent: list[dict[str, Any]] = []
     unlabelled = read_stages(config, folder, check)
     sets = []
     for part in read_sets(config, tables):
         check()
-        spent += [note for task in part.tasks for note in task.notes]
+        notes += [note for task in part.tasks for note in task.notes]
         part, told = augment_set(part, config, facts, check)
         sets.append(part)
-        spent += told
+        notes += told
     tasks = list_tasks(config, sets)
     if config.start is not None and config.start.replay:
         replayed = read_replay(config, find_bundle(config.start.run, folder), tasks)
         tasks = tuple(widen_task(task, replayed) for task in tasks)
         sets = [replace(part, tasks=_pick(part.tasks, tasks)) for part in (*sets, *replayed)]
-        spent.append(build_note("rows_replayed", rows=sum(len(part.texts) for part in replayed)))
-    return Material(config, tuple(sets), tasks, facts, (*notes, *spent), unlabelled, tuple(layers))
+        notes.append(build_note("rows_replayed", rows=sum(len(part.texts) for part in replayed)))
+    return Material(config, tuple(sets), tasks, facts, tuple(notes), unlabelled, tuple(layers))
 
 
 class Settled(NamedTuple):

@@ -40,6 +40,7 @@ from chain_core.services.runs.checkpoints import compute_run_key, prune_checkpoi
 from chain_core.services.runs.crew import agree_on_key, describe_team, hand_out
 from chain_core.services.runs.journal import Follower, Journal
 from chain_core.services.runs.trackers import follow
+from chain_core.services.store.records import REPORT
 from chain_core.storage.disk import is_full
 from chain_core.storage.entries import make_room
 from chain_core.storage.locks import hold_folder
@@ -209,7 +210,7 @@ def _save(
         "seconds": {**seconds, "total": journal.seconds},
         "parameters": _describe_parameters(model, material.facts),
     }
-    (out / "report.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
+    (out / REPORT).write_text(json.dumps(report, indent=1), encoding="utf-8")
     return report
 
 

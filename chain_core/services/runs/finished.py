@@ -9,8 +9,7 @@ from chain_core.errors import ChainError
 from chain_core.services.rows.prepare import settle_config
 from chain_core.services.runs.checkpoints import describe_config
 from chain_core.services.runs.event_log import read_last
-
-REPORT = "report.json"
+from chain_core.services.store.records import REPORT
 
 
 def is_finished(out: Path) -> bool:

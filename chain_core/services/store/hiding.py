@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterable
+from typing import Any
 
 from sqlalchemy import delete, or_, select, update
 
@@ -32,8 +33,7 @@ class Hiding(Database):
             if row.state in BUSY:
                 raise RunError("run_busy", run=row.name)
             if row.deleted is None:
-                values = {"deleted": time.time(), "hider": get_identity()}
-                connection.execute(update(RUNS).where(RUNS.c.id == run_id).values(values))
+                connection.execute(update(RUNS).where(RUNS.c.id == run_id).values(_hide()))
 
     def restore_run(self, run_id: str) -> bool:
         """Show a hidden run again; False where it is being removed for good. Raises RunError where it has been."""
@@ -74,7 +74,7 @@ class Hiding(Database):
             if connection.execute(select(RUNS.c.id).where(own, RUNS.c.state.in_(BUSY)).limit(1)).first():
                 raise RunError("group_busy", group=row.name)
             if row.deleted is None:
-                values = {"deleted": time.time(), "hider": get_identity()}
+                values = _hide()  # the same moment for all: by it they come back together
                 connection.execute(update(GROUPS).where(GROUPS.c.id == group_id).values(values))
                 connection.execute(update(RUNS).where(own, RUNS.c.deleted.is_(None)).values(values))
 
@@ -107,6 +107,11 @@ class Hiding(Database):
                 connection.execute(delete(GROUPS).where(this, GROUPS.c.deleted == 0))
             removed.append(group_id)
         return removed
+
+
+def _hide() -> dict[str, Any]:
+    """What hides a run or a group, now and by this server."""
+    return {"deleted": time.time(), "hider": get_identity()}
 
 
 def _remove_folder(run_id: str) -> None:

@@ -15,6 +15,8 @@ ACTIVE = ("queued", *BUSY)
 """Something goes on by itself."""
 ENDED = ("finished", "stopped", "cancelled", "failed")
 STATES = (*ACTIVE, "paused", *ENDED)
+REPORT = "report.json"
+"""In a run's folder, once there is something to report."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ class Run:
     @property
     def has_report(self) -> bool:
         """Whether there is something to look at and to predict with: also true of a run that was stopped."""
-        return (self.path / "report.json").is_file()
+        return (self.path / REPORT).is_file()
 
     def load_config(self) -> Config:
         """The run's complete config."""

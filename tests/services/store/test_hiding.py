@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,13 +13,6 @@ from chain_core.paths import get_folder
 from chain_core.services.store.store import Store
 from chain_core.services.store.tables import EVENTS, METRICS, RUNS
 from chain_core.storage.owners import get_identity
-
-
-@pytest.fixture
-def store(database: str) -> Iterator[Store]:
-    store = Store(database)
-    yield store
-    store.close()
 
 
 def add(store: Store, name: str = "one", **options: object) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import product
 
 import pytest
@@ -17,13 +16,6 @@ from chain_core.services.store.store import Store
 
 CONFIG = resolve_config({"data": {"train": "train.csv"}})
 SERVER = {"host": "here", "boot": "b", "pid": 1, "ticks": 5}
-
-
-@pytest.fixture
-def store(database: str) -> Iterator[Store]:
-    store = Store(database)
-    yield store
-    store.close()
 
 
 def claim(store: Store) -> Run:
@@ -156,7 +148,7 @@ ACTIONS = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.tuples(ACTIONS, st.integers(0, 1)), max_size=30))
 def test_no_sequence_leads_nowhere(actions: list[tuple[str, int]]) -> None:
     """Two runs, and anything that users, servers and workers, late ones too, may do to them."""

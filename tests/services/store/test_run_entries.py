@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,13 +10,6 @@ from chain_core.config import resolve_config
 from chain_core.errors import RunError
 from chain_core.services.store.run_entries import MOST_NAME, MOST_TAG, MOST_TAGS, clean_name, clean_tags
 from chain_core.services.store.store import Store
-
-
-@pytest.fixture
-def store(database: str) -> Iterator[Store]:
-    store = Store(database)
-    yield store
-    store.close()
 
 
 def add(store: Store, name: str = "one", **options: object) -> str:
@@ -48,7 +39,7 @@ def test_tags_are_cleaned_bounded_and_there_once(store: Store) -> None:
     assert len(store.set_tags(run_id, map(str, range(100)))) == MOST_TAGS
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text(), st.lists(st.text(), max_size=30))
 def test_any_text_makes_a_name_and_tags(name: str, tags: list[str]) -> None:
     cleaned = clean_name(name)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cache
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,13 +12,6 @@ from chain_core.services.store.store import Store
 
 CONFIG = resolve_config({"data": {"train": "x"}, "train": {"epochs": 4}})
 NUMBERS = st.one_of(st.none(), st.floats(0, 10, allow_nan=False).map(lambda value: round(value, 2)))
-
-
-@pytest.fixture
-def store(database: str) -> Iterator[Store]:
-    store = Store(database)
-    yield store
-    store.close()
 
 
 @cache
@@ -87,7 +78,7 @@ EVENTS = st.one_of(
 )  # fmt: skip
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(EVENTS, NUMBERS), max_size=25), st.integers(0, 25))
 def test_what_is_left_is_as_if_nothing_had_followed(told: list[tuple[dict, float | None]], after: int) -> None:
     events = [{**event, "seconds": seconds} for event, seconds in told]

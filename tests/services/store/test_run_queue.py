@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -23,13 +22,6 @@ WORKER = {"host": "here", "boot": "b", "pid": 2, "ticks": 6}
 
 def build_config(name: str = "one", **train: object) -> Config:
     return resolve_config({"name": name, "data": {"train": "train.csv"}, "train": train})
-
-
-@pytest.fixture
-def store(database: str) -> Iterator[Store]:
-    store = Store(database)
-    yield store
-    store.close()
 
 
 def claim(store: Store, **options: object) -> Run:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,13 +20,6 @@ from chain_core.services.store.store import Store
 
 def build_config(name: str = "one", **train: object) -> Config:
     return resolve_config({"name": name, "data": {"train": "train.csv"}, "train": train})
-
-
-@pytest.fixture
-def store(database: str) -> Iterator[Store]:
-    store = Store(database)
-    yield store
-    store.close()
 
 
 def step(number: int, loss: float = 1.0) -> dict:
@@ -73,7 +65,7 @@ def test_events_keep_their_order_and_are_not_doubled(store: Store) -> None:
     assert store.read_curves(run_id)["train/intent@3/loss"].step == [1, 2, 3, 4]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12)), max_size=8))
 def test_any_resending_gives_one_sequence(slices: list[tuple[int, int]]) -> None:
     store = Store("sqlite://")
