@@ -9,7 +9,7 @@ from pathlib import Path
 
 from chain_core.data.splits import SPLIT_NAMES
 from chain_core.data.writer import find_stored
-from chain_core.storage.entries import Entry, list_entries, load_limit, make_room, remove_entry, save_limit
+from chain_core.storage.entries import PARTIAL, Entry, list_entries, load_limit, make_room, remove_entry, save_limit
 
 __all__ = ["CachedItem", "clear_items", "list_items", "load_limit", "set_limit", "sum_sizes"]
 
@@ -24,7 +24,8 @@ class CachedItem:
     key: str
     folder: Path
     kind: str
-    """states (of positions), pooled (a vector a row), both, or rows (as token ids)."""
+    """states (of positions), pooled (a vector a row), both, or rows (as token ids); partial: states or vectors of which
+    a pass that was broken off will go on."""
     backbone: str
     """Its name, or a folder's last part; "" where unknown."""
     data: str
@@ -67,10 +68,6 @@ def sum_sizes(items: Iterable[CachedItem], field: str) -> dict[str, int]:
 
 def _describe(entry: Entry, names: dict[str, str]) -> CachedItem:
     found = [match for name in entry.files if (match := _LAYER.fullmatch(name))]
-    kinds = {match[1] for match in found}
-    kind = (
-        "rows" if entry.kind == "encoded" else "both" if len(kinds) > 1 else "pooled" if "pooled" in kinds else "states"
-    )
     source = _read_text(entry.meta, "data")
     if source not in names:
         names[source] = name_data(source)
@@ -78,7 +75,7 @@ def _describe(entry: Entry, names: dict[str, str]) -> CachedItem:
     return CachedItem(
         key=entry.key,
         folder=entry.folder,
-        kind=kind,
+        kind=_name_kind(entry, {match[1] for match in found}),
         backbone=Path(_read_text(entry.meta, "backbone")).name,
         data=names[source],
         rows=rows if isinstance(rows, int) else 0,
@@ -87,6 +84,12 @@ def _describe(entry: Entry, names: dict[str, str]) -> CachedItem:
         used=entry.used,
         held=entry.held,
     )
+
+
+def _name_kind(entry: Entry, kinds: Iterable[str]) -> str:
+    if entry.kind == "encoded":
+        return "rows"
+    return "partial" if entry.folder.suffix == PARTIAL else _KINDS.get(tuple(sorted(kinds)), "states")
 
 
 def name_data(source: str) -> str:

@@ -3,6 +3,8 @@
 features/<key>/   what a frozen backbone gives for rows    layer-6.npy pooled-6.npy …
 encoded/<key>/    rows as token ids                        input_ids.bin … encoded.json
 
+What is still being computed is an entry too, `<key>-….partial`, that only its own writers read: see `partial`.
+
 Each has a `meta.json` that says what it is of, whose time is that of the last use, and a lease for each process that
 has it open. Whoever uses an entry takes the lease first and reads then; whoever evicts one renames it first and looks
 for leases then: so neither needs a lock, and what is in use stays.
@@ -28,6 +30,10 @@ from chain_core.storage.leases import SUFFIX, is_leased
 KINDS = ("features", "encoded")
 """Folders of the workspace that are caches: nothing is lost but time where they are cleared."""
 META = "meta.json"
+PARTIAL = ".partial"
+"""How the name of a folder ends whose files are not whole yet, …"""
+MARK = "done.json"
+"""… and what says in it how much of them is."""
 LIMIT = "cache.json"
 LARGEST_DEFAULT = 20_000_000_000
 _GONE = ".gone-"
@@ -117,7 +123,8 @@ def sweep() -> None:
                     shutil.rmtree(folder, ignore_errors=True)
             elif folder.is_dir() and not is_leased(folder):
                 sweep_drafts(folder)
-                if {path.name for path in folder.iterdir()} <= {META}:
+                names = {path.name for path in folder.iterdir()}
+                if names <= {META} or (folder.suffix == PARTIAL and MARK not in names):
                     shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -2,8 +2,8 @@
 
 A cache is a folder named by its content: the backbone's weights, the rows' token ids, the precision. Inside, one file a
 layer, so that chains of any depth and taps share them: `layer-6.npy` (S, H) states of all tokens, `pooled-6.npy`
-(N, H) means over each row's tokens. A file is a draft until it is whole, and its folder is leased while it is in use
-(see `chain_core.storage`).
+(N, H) means over each row's tokens. A file lies elsewhere until it is whole, and its folder is leased while it is in
+use (see `chain_core.storage`).
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from chain_core.modeling.team import SOLO, Team
 from chain_core.storage.disk import reserve
 from chain_core.storage.entries import make_room, touch_entry
 from chain_core.storage.leases import read_leased
+from chain_core.storage.partial import Abandon
 
 VERSION = 2
 """Of what is kept of a pass: a change computes again. 2: a causal backbone's vector is its last position."""
@@ -66,12 +67,13 @@ def compute_features(
     names = {layer: f"{kind}-{layer}.npy" for layer in layers}
     if not names:
         return {}
+    told = {**meta, "rows": encoded.rows, "tokens": len(encoded.input_ids)}
 
     def fill(missing: Mapping[int, str]) -> None:
         for stored in (np.float16, np.float32):
             with suppress(_HalfOverflow):
                 lower = team.together(load_lower)
-                _write(lower, encoded, missing, folder, device, dtype, pooled, progress, stored, team)
+                _write(lower, encoded, missing, folder, device, dtype, pooled, told, progress, stored, team)
                 return
 
     def add_spare(missing: dict[int, str]) -> dict[int, str]:
@@ -83,7 +85,7 @@ def compute_features(
         return {**missing, **{layer: name for layer, name in lower.items() if not (folder / name).is_file()}}
 
     def find_missing() -> dict[int, str]:
-        touch_entry(folder, {**meta, "rows": encoded.rows, "tokens": len(encoded.input_ids)})
+        touch_entry(folder, told)
         missing = {layer: name for layer, name in names.items() if not (folder / name).is_file()}
         if not missing:
             return {}
@@ -104,11 +106,11 @@ def _open(path: Path) -> np.ndarray:
     return np.asarray(np.load(path, mmap_mode="r"))
 
 
-class _HalfOverflow(Exception):
+class _HalfOverflow(Abandon):
     """A state too large for float16."""
 
 
-def _write(lower, encoded, names, folder, device, dtype, pooled, progress, stored, team) -> None:
+def _write(lower, encoded, names, folder, device, dtype, pooled, meta, progress, stored, team) -> None:
     """Compute the layers of `names` and write them, each under its name."""
     width = lower.model.config.hidden_size
     batches = list(split_by_tokens(encoded.lengths, np.arange(encoded.rows), TOKENS_PER_BATCH))
@@ -124,9 +126,8 @@ def _write(lower, encoded, names, folder, device, dtype, pooled, progress, store
                 raise _HalfOverflow
             yield rows, states
 
-    def check_room() -> None:
-        # In shards every number is written twice.
-        needed = len(names) * count(np.arange(encoded.rows)) * width * np.dtype(stored).itemsize * min(team.size, 2)
+    def check_room(copies: int) -> None:
+        needed = len(names) * count(np.arange(encoded.rows)) * width * np.dtype(stored).itemsize * copies
         make_room(needed)
         _check_disk(folder, needed)
 
@@ -136,9 +137,12 @@ def _write(lower, encoded, names, folder, device, dtype, pooled, progress, store
     def find(rows: np.ndarray) -> np.ndarray:
         return rows if pooled else _positions(encoded, rows)
 
-    team.lead(check_room)
+    plan = "\n".join((*sorted(names.values()), np.dtype(stored).name, str(TOKENS_PER_BATCH)))
     try:
-        write_shards(team, folder, names, batches, read, count=count, find=find, create=create, progress=progress)
+        write_shards(
+            team, folder, hashlib.sha256(plan.encode()).hexdigest()[:8], names, batches, read, meta=meta,
+            count=count, find=find, create=create, check_room=check_room, progress=progress,
+        )  # fmt: skip
     except FileNotFoundError:
         raise  # the folder was evicted under our hands
     except OSError as error:

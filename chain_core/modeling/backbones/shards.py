@@ -1,18 +1,20 @@
 """Files that a team computes together: each process writes the rows of its own batches, the main one joins them.
 
 Shards are files of their own, since processes on several machines may not write to one file at the same time. They are
-drafts, as is what is joined: readers see whole files or none.
+partial files, and what is joined is a draft: readers see whole files or none, and a pass that was broken off goes on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from chain_core.modeling.team import Team, portable
-from chain_core.storage.drafts import Draft, open_draft, sync
+from chain_core.storage.drafts import open_draft, sync
+from chain_core.storage.partial import Partial, open_partial
 
 AGREE_EVERY = 8
 """Batches after which the processes look whether one has failed."""
@@ -25,74 +27,94 @@ Create = Callable[[Path, int], np.ndarray]
 def write_shards(
     team: Team,
     folder: Path,
+    plan: str,
     names: Mapping[int, str],
     batches: Sequence[np.ndarray],
     read: Callable[[Sequence[np.ndarray]], States],
     *,
+    meta: Mapping[str, Any],
     count: Callable[[np.ndarray], int],
     find: Callable[[np.ndarray], np.ndarray],
     create: Create,
+    check_room: Callable[[int], None],
     progress: Callable[[int, int], None],
 ) -> None:
     """Compute all batches of rows, and write each layer under its name.
 
-    `count`: items (rows or tokens) of some rows; `find`: their places among all items. A process by itself writes
-    where they belong; of several each writes its own one after the other. `progress` is called by all alike.
+    `plan`, `meta`: see `open_partial`. `count`: items (rows or tokens) of some rows; `find`: their places among all
+    items. A process by itself writes where they belong; of several each writes its own one after the other.
+    `check_room` raises where all items so many times over are too much. `progress` is called by all alike.
     """
     if team.size == 1:
-        _write_alone(folder, names, batches, read(batches), count, find, create, progress)
+        with open_partial(folder, plan, list(names.values()), meta) as partial:
+            if not partial.done:
+                check_room(1)
+            _write_alone(partial, names, batches, read, count, find, create, progress)
+            partial.publish(folder)
         return
-    with open_draft(folder) as draft:
-        own = team.deal(batches)
-        ends = {layer: f"{name}.{team.rank}" for layer, name in names.items()}
-        arrays = team.together(lambda: _create_all(draft, ends, sum(count(rows) for rows in own), create))
-        _fill(team, arrays, batches, read(own), progress)
+    own = team.deal(batches)
+    with open_partial(folder, f"{plan}-{team.rank}of{team.size}", list(names.values()), meta) as partial:
+        begun = min(team.gather(partial.done))
+        team.lead(lambda: check_room(1 if begun else 2))  # in shards every number is written twice
+        arrays = team.together(lambda: _open_all(partial, names, sum(count(rows) for rows in own), create))
+        at = sum(count(rows) for rows in own[:begun])
+        _fill(team, partial, arrays, batches, read(own[begun:]), begun, at, progress)
         arrays.clear()
-        team.together(lambda: _sync_all(draft, ends.values()))
-        shards = team.collect({layer: draft.path(end) for layer, end in ends.items()})
+        team.together(lambda: _sync_all(partial, names.values()))
+        shards = team.collect({layer: partial.path(name) for layer, name in names.items()})
         team.lead(lambda: _join(folder, names, batches, shards, count, find, create))
 
 
-def _write_alone(folder, names, batches, states: States, count, find, create: Create, progress) -> None:
-    with open_draft(folder) as draft:
-        arrays = _create_all(draft, names, sum(count(rows) for rows in batches), create)
-        done, rows_total = 0, sum(map(len, batches))
-        for rows, found in states:
-            target = find(rows)
-            for layer, state in found.items():
-                arrays[layer][target] = state
-            done += len(rows)
-            progress(done, rows_total)
-        arrays.clear()
-        draft.publish()
+def _write_alone(partial: Partial, names, batches, read, count, find, create: Create, progress) -> None:
+    arrays = _open_all(partial, names, sum(count(rows) for rows in batches), create)
+    begun, rows_total = partial.done, sum(map(len, batches))
+    done = sum(map(len, batches[:begun]))
+    for number, (rows, found) in enumerate(read(batches[begun:]), start=begun + 1):
+        target = find(rows)
+        for layer, state in found.items():
+            arrays[layer][target] = state
+        partial.reach(number)
+        done += len(rows)
+        progress(done, rows_total)
 
 
-def _create_all(draft: Draft, names: Mapping[int, str], length: int, create: Create) -> dict[int, np.ndarray]:
-    return {layer: create(draft.path(name), length) for layer, name in names.items()}
+def _open_all(partial: Partial, names: Mapping[int, str], length: int, create: Create) -> dict[int, np.ndarray]:
+    """Layer -> the array to write to, (items, H): as far as it has got, or new."""
+    paths = {layer: partial.path(name) for layer, name in names.items()}
+    if partial.done:
+        return {layer: np.asarray(np.lib.format.open_memmap(path, mode="r+")) for layer, path in paths.items()}
+    return {layer: create(path, length) for layer, path in paths.items()}
 
 
-def _sync_all(draft: Draft, names: Iterable[str]) -> None:
+def _sync_all(partial: Partial, names: Iterable[str]) -> None:
     for name in names:
-        sync(draft.path(name))
+        sync(partial.path(name))
 
 
 def _fill(
     team: Team,
+    partial: Partial,
     arrays: Mapping[int, np.ndarray],
     batches: Sequence[np.ndarray],
     states: States,
+    begun: int,
+    at: int,
     progress: Callable[[int, int], None],
 ) -> None:
-    """Compute this process's batches, one a round; the others' are taken to be done in the same time."""
-    at, done, failure = 0, 0, None
-    rows_total = sum(map(len, batches))
-    for number, first in enumerate(range(0, len(batches), team.size), start=1):
+    """Compute this process's batches, one a round; the others' are taken to be done in the same time.
+
+    `begun`: rounds that all have done before, whose items end at `at`.
+    """
+    failure = None
+    done, rows_total = sum(map(len, batches[: begun * team.size])), sum(map(len, batches))
+    for number, first in enumerate(range(begun * team.size, len(batches), team.size), start=begun + 1):
         if failure is None:
             try:
                 _, found = next(states, (None, {}))
                 for layer, state in found.items():
                     arrays[layer][at : at + len(state)] = state
                 at += len(next(iter(found.values()), ()))
+                partial.reach(number)
             except Exception as error:
                 failure = portable(error)
         done += sum(map(len, batches[first : first + team.size]))
@@ -104,7 +126,8 @@ def _fill(
 def _join(folder, names, batches, shards: Sequence[Mapping[int, Path]], count, find, create: Create) -> None:
     """All processes' shards as one file a layer."""
     with open_draft(folder) as draft:
-        arrays = _create_all(draft, names, sum(count(rows) for rows in batches), create)
+        items = sum(count(rows) for rows in batches)
+        arrays = {layer: create(draft.path(name), items) for layer, name in names.items()}
         for rank, shard in enumerate(shards):
             for layer, path in shard.items():
                 part, at = np.load(path, mmap_mode="r"), 0

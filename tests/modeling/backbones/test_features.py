@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from contextlib import contextmanager
 
 import numpy as np
 import pyarrow as pa
@@ -83,15 +84,80 @@ def test_known_layers_are_not_computed_again(facts, encoded, tmp_path, monkeypat
         run(facts, encoded, tmp_path, (3,), load=refuse)
 
 
-def test_interrupted_work_leaves_nothing(facts, encoded, tmp_path, monkeypatch):
+class Break(Exception):
+    pass
+
+
+@contextmanager
+def counting():
+    """How many rows each pass through the backbone reads."""
+    computed, before = [], features._pass
+
+    def count(lower, batch, *given):
+        computed.append(len(batch.mask))
+        return before(lower, batch, *given)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(features, "_pass", count)
+        yield computed
+
+
+def break_off(facts, encoded, folder, at, **options):
+    """Ask for a layer and break off once so many rows are done; what there is of it then."""
+
+    def progress(done, total):
+        if done >= at:
+            raise Break
+
+    with pytest.raises(Break):
+        run(facts, encoded, folder, (4,), progress=progress, **options)
+    return list(folder.parent.glob(f"{folder.name}-*.partial"))
+
+
+@pytest.fixture
+def small_batches(monkeypatch):
     monkeypatch.setattr(features, "TOKENS_PER_BATCH", 16)
 
-    def interrupt(done, total):
-        raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        run(facts, encoded, tmp_path, (4,), progress=interrupt)
-    assert list_content(tmp_path) == []
+@pytest.mark.parametrize("pooled", [False, True])
+@pytest.mark.usefixtures("small_batches")
+def test_what_was_computed_before_a_break_is_not_computed_again(facts, encoded, tmp_path, pooled):
+    with counting() as all_rows:
+        run(facts, encoded, tmp_path / "whole", (4,), pooled=pooled)
+    folder, seen = tmp_path / "broken", []
+    with counting() as computed:
+        for at in (1, 2):
+            assert len(break_off(facts, encoded, folder, at, pooled=pooled)) == 1
+            assert list_content(folder) == [], "nothing that is half written may be read"
+        run(facts, encoded, folder, (4,), pooled=pooled, progress=lambda done, total: seen.append((done, total)))
+    assert computed == all_rows, "each row once"
+    assert [total for _, total in seen] == [4] * len(seen)
+    assert seen[0][0] > 2
+    files = [{path.name: path.read_bytes() for path in (tmp_path / name).glob("*.npy")} for name in ("whole", "broken")]
+    assert len(files[0]) == 5
+    assert files[0] == files[1]
+    assert not list(tmp_path.glob("*.partial"))
+
+
+@pytest.mark.usefixtures("small_batches")
+def test_other_layers_do_not_go_on_from_it(facts, encoded, tmp_path, monkeypatch):
+    monkeypatch.setattr(features, "SPARE_ROWS", 0)
+    left = break_off(facts, encoded, tmp_path / "x", 2)
+    with counting() as computed:
+        run(facts, encoded, tmp_path / "x", (2,))
+    assert sum(computed) == 4
+    assert list(tmp_path.glob("*.partial")) == left
+
+
+@pytest.mark.usefixtures("small_batches")
+def test_nothing_is_kept_of_what_is_of_no_use(facts, encoded, tmp_path, monkeypatch):
+    """A number too large for half precision: all begins anew, and that is what a break keeps."""
+    states = run(facts, encoded, tmp_path / "whole", (4,))[4]
+    lengths = np.sort(encoded.lengths)[::-1]
+    monkeypatch.setattr(features, "LARGEST_HALF", float(np.abs(states).max()) * 0.999)
+    [left] = break_off(facts, encoded, tmp_path / "x", 4)
+    assert np.load(left / "layer-4.npy").dtype == np.float32
+    assert len(np.load(left / "layer-4.npy")) == lengths.sum()
 
 
 def test_too_large_for_half_precision_is_kept_in_single(facts, encoded, tmp_path, monkeypatch):

@@ -77,6 +77,8 @@ def folder(tmp_path_factory) -> Path:
     write_rows(folder / "train.jsonl", build_commands(63))
     jobs = [{"name": way, "config": build(model, **options)} for way, options in WAYS.items()]
     jobs[-1]["fail"] = "memory"
+    few = jobs[1]  # paused before half of its features are computed, then taken up again
+    jobs[1:2] = [{**few, "word": "pause", "rows": 10}, {**few, "resume": True}]
     dropout = build(model, **DROPOUT)
     sharded = build(model, **{**DROPOUT, "train": {"shard": "on"}})
     jobs += [
@@ -138,7 +140,7 @@ def close(value):
     return pytest.approx(value, abs=TOLERANCE, rel=1e-4) if isinstance(value, float) else value
 
 
-def test_each_row_is_computed_once(folder):
+def test_each_row_is_computed_once_over_a_pause(folder):
     rows = [told["frozen, few rows for two"]["computed"] for told in read_told(folder)]
     assert sum(rows) == 63
     assert min(rows) > 20, "both take about half"
@@ -148,7 +150,7 @@ def test_each_row_is_computed_once(folder):
     ]
     assert len(homes[0]) > 3
     assert homes[0] == homes[1]
-    assert not list((folder / "home").rglob("*.draft"))
+    assert not [*(folder / "home").rglob("*.draft"), *(folder / "home").rglob("*.partial")]
 
 
 def test_the_main_process_alone_tells(folder):

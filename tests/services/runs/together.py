@@ -2,7 +2,8 @@
 after the other, and leaves what became of them in FOLDER/told-RANK.json.
 
 A job: {"name": the run's folder, "config": …, "resume": bool, "word" and "after": what is asked for after so many
-steps, "fail": what happens to the second process in the midst of its second step, "home": a workspace of its own}.
+steps, or once a process has computed the features of so many "rows", "fail": what happens to the second process in the
+midst of its second step, "home": a workspace of its own}.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ def main(folder: Path) -> None:
     features.TOKENS_PER_BATCH = TOKENS
     team, told = join_team(), {}
     for job in json.loads((folder / "jobs.json").read_text()):
+        before = told.get(job["name"], {}).get("computed", 0)
         told[job["name"]] = do(job, folder, team)
+        told[job["name"]]["computed"] += before
         (folder / f"told-{team.rank}.json").write_text(json.dumps(told))
     team.meet()
 
@@ -47,7 +50,8 @@ def do(job: dict[str, Any], folder: Path, team: Any) -> dict[str, Any]:
 
     def read() -> str:
         steps = sum(event["kind"] == "step" for event in events)
-        return job["word"] if "word" in job and steps >= job["after"] else ""
+        late = sum(computed) >= job["rows"] if "rows" in job else steps >= job.get("after", 0)
+        return job["word"] if "word" in job and late else ""
 
     if "home" in job and team.rank:
         os.environ["CHAIN_HOME"] = str(folder / job["home"])
