@@ -1,6 +1,6 @@
 """What every head is: states in, logits out, with the loss and the decoding of its task; and how rows are pooled.
 
-One file a family: `pooled_heads`, `tagging_head`, `span_head`, `relation_head`; `head_kinds` knows them all.
+One file a family: `pooled`, `tagging`, `span`, `relation`, `language`; `kinds` knows them all.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from chain_core.config import HeadConfig
 from chain_core.data.schema import Task
 from chain_core.modeling.batch import Batch
 from chain_core.modeling.dropout import Dropout
+from chain_core.modeling.heads.losses import balance_classes
 from chain_core.modeling.links.kinds import pool_last, pool_mean
 from chain_core.registry import Registry
 
@@ -53,6 +54,9 @@ class Place:
 class Head(nn.Module):
     """(B, T, D) -> logits."""
 
+    class_weights: Tensor
+    """(K,) float32, a buffer of heads that choose among labels."""
+
     def __init__(self, task: Task, config: HeadConfig, place: Place) -> None:
         super().__init__()
         self.task = task
@@ -78,6 +82,8 @@ class Head(nn.Module):
 
     def fit(self, config: HeadConfig, labels: np.ndarray) -> None:
         """Take from the train rows' labels what is counted, not learned: class weights, a score's mean."""
+        if config.class_weights == "balanced":
+            self.class_weights.copy_(torch.from_numpy(balance_classes(labels, len(self.class_weights))))
 
 
 class Pool(nn.Module):

@@ -12,7 +12,6 @@ from chain_core.data.schema import Task
 from chain_core.modeling.batch import Batch
 from chain_core.modeling.heads.head import HEADS, Decoded, Head, PairPool, Place, Pool
 from chain_core.modeling.heads.losses import (
-    balance_classes,
     balance_labels,
     compute_binary_cross_entropy,
     compute_cross_entropy,
@@ -46,8 +45,6 @@ class PooledHead(Head):
 class ClassificationHead(PooledHead):
     """One of K labels; labels (B,) int64, -1 where missing."""
 
-    class_weights: Tensor
-
     def __init__(self, task: Task, config: HeadConfig, place: Place) -> None:
         super().__init__(task, config, place)
         self.register_buffer("class_weights", torch.ones(len(task.label_space)))
@@ -66,16 +63,10 @@ class ClassificationHead(PooledHead):
         confidence, values = probabilities.max(1)
         return Decoded(values.cpu().numpy(), confidence.cpu().numpy(), probabilities.cpu().numpy())
 
-    def fit(self, config: HeadConfig, labels: np.ndarray) -> None:
-        if config.class_weights == "balanced":
-            self.class_weights.copy_(torch.from_numpy(balance_classes(labels, len(self.class_weights))))
-
 
 @HEADS.register("multilabel")
 class MultilabelHead(PooledHead):
     """Any of K labels; labels (B, K) float32, rows of NaN where missing."""
-
-    class_weights: Tensor
 
     def __init__(self, task: Task, config: HeadConfig, place: Place) -> None:
         super().__init__(task, config, place)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -10,7 +9,7 @@ from chain_core.config import HeadConfig
 from chain_core.data.schema import Task
 from chain_core.modeling.batch import Batch
 from chain_core.modeling.heads.head import HEADS, Decoded, Head, Place
-from chain_core.modeling.heads.losses import balance_classes, compute_cross_entropy, weigh_labels
+from chain_core.modeling.heads.losses import compute_cross_entropy, weigh_labels
 from chain_core.modeling.links.kinds import pool_mean
 
 
@@ -20,8 +19,6 @@ class RelationHead(Head):
 
     Labels (B,) int64, -1 where missing. A row whose spans were cut off teaches nothing; without spans it gets no label.
     """
-
-    class_weights: Tensor
 
     def __init__(self, task: Task, config: HeadConfig, place: Place) -> None:
         super().__init__(task, config, place)
@@ -70,10 +67,6 @@ class RelationHead(Head):
         marked = self._get_spans(batch)[:, 0] >= 0
         values = values.masked_fill(~marked, -1)
         return Decoded(values.cpu().numpy(), (confidence * marked).cpu().numpy(), probabilities.cpu().numpy())
-
-    def fit(self, config: HeadConfig, labels: np.ndarray) -> None:
-        if config.class_weights == "balanced":
-            self.class_weights.copy_(torch.from_numpy(balance_classes(labels, len(self.class_weights))))
 
 
 def find_positions(batch: Batch, first: Tensor, end: Tensor) -> Tensor:

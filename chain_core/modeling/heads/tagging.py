@@ -13,14 +13,12 @@ from chain_core.modeling.batch import Batch
 from chain_core.modeling.heads.bio import build_bio_rules, decode_bio
 from chain_core.modeling.heads.crf import Crf
 from chain_core.modeling.heads.head import HEADS, Decoded, Head, Place
-from chain_core.modeling.heads.losses import balance_classes, compute_cross_entropy, weigh_labels
+from chain_core.modeling.heads.losses import compute_cross_entropy, weigh_labels
 
 
 @HEADS.register("tagging")
 class TaggingHead(Head):
     """A tag for each word, read at its first piece; labels (B, W) int64, -1 where missing. BIO-valid decoding."""
-
-    class_weights: Tensor
 
     def __init__(self, task: Task, config: HeadConfig, place: Place) -> None:
         super().__init__(task, config, place)
@@ -72,7 +70,3 @@ class TaggingHead(Head):
         chosen = np.exp(np.take_along_axis(scores, values[:, :, None], 2)[:, :, 0])
         confidence = np.where(mask, chosen, 1.0).min(1, initial=1.0)
         return Decoded(values, confidence.astype(np.float32), None)
-
-    def fit(self, config: HeadConfig, labels: np.ndarray) -> None:
-        if config.class_weights == "balanced":
-            self.class_weights.copy_(torch.from_numpy(balance_classes(labels, len(self.class_weights))))
