@@ -114,18 +114,43 @@ def read_optimiser(optimiser: torch.optim.Optimizer) -> tuple[list[dict[str, Any
     return whole["param_groups"], moments
 
 
-def restore_optimiser(optimiser: torch.optim.Optimizer, groups: Sequence[Mapping[str, Any]], moments: Tensors) -> None:
-    """Moments are laid out in memory as their parameters are: the fused update goes through both side by side."""
+def list_trained(model: ChainModel, optimiser: torch.optim.Optimizer) -> list[str]:
+    """The names of the optimiser's parameters, in its order."""
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    return [names[id(parameter)] for group in optimiser.param_groups for parameter in group["params"]]
+
+
+def restore_optimiser(
+    optimiser: torch.optim.Optimizer,
+    groups: Sequence[Mapping[str, Any]],
+    moments: Tensors,
+    before: Sequence[str] | None,
+    now: Sequence[str],
+) -> None:
+    """`before` and `now`: names of the parameters then and now, in the optimisers' order, which is another where only
+    one of the two shares layers out; None: the same.
+
+    Moments are laid out in memory as their parameters are: the fused update goes through both side by side.
+    """
+    places = {name: index for index, name in enumerate(now)}
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in moments.items():
         index, _, name = key.partition(".")
-        state.setdefault(int(index), {})[name] = value
-    told = [{**group, "betas": tuple(group["betas"])} for group in groups]
+        number = int(index) if before is None else places[before[int(index)]]
+        state.setdefault(number, {})[name] = value
+    settings = {_name_group(group): {**group, "betas": tuple(group["betas"])} for group in groups}
+    own = optimiser.state_dict()["param_groups"]
+    told = [{**settings[_name_group(group)], "params": group["params"]} for group in own]
     optimiser.load_state_dict({"state": state, "param_groups": told})
     for parameter, values in optimiser.state.items():
         for name, value in values.items():
             if value.shape == parameter.shape and name != "step":
                 values[name] = torch.empty_like(parameter).copy_(share_one(value, parameter))
+
+
+def _name_group(group: Mapping[str, Any]) -> tuple[str, float]:
+    """What groups of the same settings have in common."""
+    return group["part"], group["weight_decay"]
 
 
 def read_torch_random(device: torch.device) -> Tensors:

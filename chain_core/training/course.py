@@ -14,7 +14,6 @@ import torch
 from chain_core.config import SELF_SUPERVISED
 from chain_core.data.cells import build_note
 from chain_core.data.schema import Task
-from chain_core.errors import RunError
 from chain_core.modeling.backbones.sharding import collect_whole, share_out
 from chain_core.modeling.model import ChainModel
 from chain_core.modeling.team import SOLO, Team
@@ -23,7 +22,6 @@ from chain_core.training.checkpoint import (
     Checkpoint,
     Keeper,
     Tensors,
-    count_processes,
     name_randoms,
     pick_random,
     read_outcomes,
@@ -111,7 +109,6 @@ class Course:
             **{name: getattr(self, name) for name in _COUNTS},
             "accumulate": self.accumulate,
             "training_seconds": time.perf_counter() - self.started,
-            "sharded": self.model.sharded,
             "outcomes": read_outcomes(self.outcomes),
             "random": read_random(self.random),
             "lesson": lesson,
@@ -134,8 +131,6 @@ class Course:
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go back to where a checkpoint was taken; the stage that was going on is its lesson's to restore."""
         state = checkpoint.state
-        if state["lesson"] is not None and state.get("sharded", False) != self.model.sharded:
-            raise RunError("checkpoint_sharded", step=checkpoint.step, processes=count_processes(checkpoint))
         for name in _COUNTS:
             setattr(self, name, state[name])
         self.accumulate = max(self.accumulate, state["accumulate"])  # once memory was short, it stays so

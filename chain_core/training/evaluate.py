@@ -52,7 +52,6 @@ class Answers:
         return self.gold[head]
 
 
-@torch.inference_mode()
 def compute_answers(
     model: ChainModel,
     feed: Feed,
@@ -83,18 +82,21 @@ def compute_answers(
         answers.confidence[key] = np.ones(len(rows), np.float32)
         if probabilities and tasks[key[0]].kind in ("classification", "multilabel", "relation"):
             answers.probabilities[key] = np.zeros((len(rows), len(tasks[key[0]].label_space)), np.float32)
-    for number, part, batch, logits in _run(model, feed, rows, device, dtype, labelled, check, team):
-        places = np.array([place[int(row)] for row in part])
-        given[places] = True
-        for key, values in logits.items():
-            head = model.chain.get_head(*key)
-            if key in answers.values:
-                _keep(answers, key, places, head.decode(values, batch), tasks[key[0]], feed, part)
-            if labelled:
-                labels = batch.labels[key[0]]
-                known = head.count_known(labels, batch)
-                right = 0.0 if key in answers.values else head.count_right(values, labels)  # type: ignore[operator]
-                tallies.append((number, key, float(head.compute_loss(values, labels, batch)) * known, known, right))
+    # What a sharded layer is first put together from in inference mode could not be trained with afterwards.
+    with torch.inference_mode(not model.sharded), torch.no_grad():
+        for number, part, batch, logits in _run(model, feed, rows, device, dtype, labelled, check, team):
+            places = np.array([place[int(row)] for row in part])
+            given[places] = True
+            for key, values in logits.items():
+                head = model.chain.get_head(*key)
+                if key in answers.values:
+                    _keep(answers, key, places, head.decode(values, batch), tasks[key[0]], feed, part)
+                if labelled:
+                    labels = batch.labels[key[0]]
+                    known = head.count_known(labels, batch)
+                    right = 0.0 if key in answers.values else head.count_right(values, labels)  # type: ignore[operator]
+                    loss = float(head.compute_loss(values, labels, batch))
+                    tallies.append((number, key, loss * known, known, right))
     if team.size > 1:
         tallies = _collect(answers, tallies, np.flatnonzero(given), team)
     _sum_up(answers, tallies, model.chain.active_keys)

@@ -16,6 +16,7 @@ from chain_core.modeling.model import ChainModel
 from chain_core.modeling.team import is_agreed
 from chain_core.training.checkpoint import (
     Checkpoint,
+    list_trained,
     read_best,
     read_optimiser,
     read_random,
@@ -37,6 +38,8 @@ STEP_EVENTS = 1000
 GAUGES, GAUGES_APART = 200, 5
 """About how many of them tell of gradients and memory as well, and the fewest steps from one to the next: each takes as
 long as a few hundredths of the shortest step."""
+_SCHEDULE = ("last_epoch", "_step_count")
+"""How far it has come; the rest follows from the config and from the groups of parameters, which may be others."""
 _COUNTS = ("steps", "epochs", "first_step", "first_epoch", "done", "drawn_from")
 
 
@@ -151,7 +154,8 @@ class Lesson:
             **{name: getattr(self, name) for name in _COUNTS},
             "seconds": time.perf_counter() - self.started,
             "optimiser": groups,
-            "schedule": {name: value for name, value in self.schedule.state_dict().items() if name != "lr_lambdas"},
+            "trained": list_trained(self.course.model, self.optimiser),
+            "schedule": {name: self.schedule.state_dict()[name] for name in _SCHEDULE},
             "best": best,
             "feed": read_random(random) if (random := self.stage.feed.draws) is not None else None,
         }
@@ -163,8 +167,10 @@ class Lesson:
         for name in _COUNTS:
             setattr(self, name, state[name])
         self.started = time.perf_counter() - state["seconds"]
-        restore_optimiser(self.optimiser, state["optimiser"], tensors.get("optimiser", {}))
-        self.schedule.load_state_dict({**self.schedule.state_dict(), **state["schedule"]})
+        names = list_trained(self.course.model, self.optimiser)
+        restore_optimiser(self.optimiser, state["optimiser"], tensors.get("optimiser", {}), state.get("trained"), names)
+        schedule = {name: state["schedule"][name] for name in _SCHEDULE}
+        self.schedule.load_state_dict({**self.schedule.state_dict(), **schedule})
         restore_best(self.best, state["best"], tensors.get("best", {}))
         if self.stage.feed.draws is not None:
             restore_random(self.stage.feed.draws, state["feed"])

@@ -20,9 +20,9 @@ from chain_core.training.control import Interruption, Paused
 TIMES = ("seconds", "rows_per_second", "memory")
 
 
-def run(folder: Path, mapping: dict, name: str, **options: Any) -> list[dict]:
-    """Execute a config; the events as they were told."""
-    events: list[dict] = []
+def run(folder: Path, mapping: dict, name: str, events: list[dict] | None = None, **options: Any) -> list[dict]:
+    """Execute a config; the events as they were told, put into `events` as they are."""
+    events = [] if events is None else events
     execute_run(resolve_config(mapping), folder / name, folder=folder, emit=events.append, **options)
     return events
 
@@ -33,7 +33,9 @@ def pause_at(call: int) -> Callable[[], str]:
     return lambda: "pause" if next(calls) >= call else ""
 
 
-def interrupt(folder: Path, mapping: dict, name: str, word: str = "pause", steps: int = 3) -> list[dict]:
+def interrupt(
+    folder: Path, mapping: dict, name: str, word: str = "pause", steps: int = 3, **options: Any
+) -> list[dict]:
     """Execute a config, asking for `word` after so many steps; the events until it left off."""
     events: list[dict] = []
 
@@ -41,7 +43,7 @@ def interrupt(folder: Path, mapping: dict, name: str, word: str = "pause", steps
         return word if sum(event["kind"] == "step" for event in events) >= steps else ""
 
     with suppress(Interruption):
-        execute_run(resolve_config(mapping), folder / name, folder=folder, emit=events.append, read_control=read)
+        run(folder, mapping, name, events, read_control=read, **options)
     return events
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.services.resuming import read_log
+from tests.services.resuming import interrupt, read_log
 from tests.services.runs.launching import ROOT, start_two
 from tests.tiny import build_commands, write_rows
 
@@ -59,12 +59,12 @@ def test_what_is_wrong_is_one_sentence(folder, home):
 
 
 def test_a_process_that_is_killed_leaves_nobody_waiting(folder, home):
-    long = ["--set", "train.epochs=10000"]
-    processes = start_two(
-        "chain_core", "train", str(folder / "run.yaml"), "--out", str(folder / "out"), *long, home=home
-    )
+    config = json.loads((folder / "run.yaml").read_text())
+    config["train"] |= {"epochs": 10000, "checkpoint_steps": 1}
+    (folder / "run.yaml").write_text(json.dumps(config))
+    processes = start_two("chain_core", "train", str(folder / "run.yaml"), "--out", str(folder / "out"), home=home)
     while not (folder / "out" / "events.jsonl").exists() or not any(
-        e["kind"] == "step" for e in read_log(folder / "out")
+        e["kind"] == "checkpoint" for e in read_log(folder / "out")
     ):
         time.sleep(0.1)
         assert processes[0].poll() is None
@@ -74,3 +74,8 @@ def test_a_process_that_is_killed_leaves_nobody_waiting(folder, home):
     assert processes[0].returncode == 2
     assert told.splitlines()[-1].startswith("Another process of this run has ended")
     assert "Traceback" not in told
+    events = interrupt(folder, config, "out", "stop", steps=1, resume=True)
+    resumed, step = [next(event for event in events if event["kind"] == kind) for kind in ("resumed", "step")]
+    assert step["step"] > resumed["step"] > 0, "one process goes on alone"
+    [note] = [event for event in events if event["kind"] == "note" and event["code"] == "team_changed"]
+    assert note["params"] == {"before": 2, "now": 1}

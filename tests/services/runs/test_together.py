@@ -10,9 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from chain_core.config import resolve_config
-from chain_core.services.runs.execute import execute_run
-from tests.services.resuming import assert_same_run, read_log
+from tests.services.resuming import assert_same_run, interrupt, read_log, run
 from tests.services.runs.launching import start_two
 from tests.tiny import add_mask_token, build_commands, save_tiny_backbone, write_rows
 
@@ -63,6 +61,8 @@ WAYS = {
     "sharded lora": {"backbone": {**LORA, "layers": 1}, "train": {"shard": "on", "adversarial": 0.5}},
     "memory of one runs short": {"backbone": LORA},
 }  # fmt: skip
+CHANGED = ("hidden words, then tasks", "sharded, in parts", "sharded lora")
+"""Ways in which a run is left off, and taken up again by another number of processes."""
 DROPOUT = {"heads": {name: {**head, "dropout": 0.3} for name, head in TAGGING.items()}, "backbone": LORA}
 
 
@@ -93,16 +93,22 @@ def folder(tmp_path_factory) -> Path:
         {"name": "homes apart", "config": build(model), "home": "apart"},
         {"name": "after that", "config": build(model, train={"device": "cuda:0"})},
     ]
+    for way in CHANGED:
+        config = build(model, **WAYS[way])
+        jobs.append({"name": f"by two, then one/{way}", "config": config, "word": "pause", "after": 3})
+        jobs.append({"name": f"by one, then two/{way}", "config": config, "resume": True})
     (folder / "jobs.json").write_text(json.dumps(jobs))
-    for process in start_two("tests.services.runs.together", str(folder), home=folder / "home"):
-        _, errors = process.communicate(timeout=200)
-        assert process.returncode == 0, errors
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CHAIN_HOME", str(folder / "home-alone"))
+        for way in CHANGED:
+            interrupt(folder, build(model, **WAYS[way]), f"by one, then two/{way}", steps=3)
+        for process in start_two("tests.services.runs.together", str(folder), home=folder / "home"):
+            _, errors = process.communicate(timeout=200)
+            assert process.returncode == 0, errors
         for way, options in WAYS.items():
-            execute_run(
-                resolve_config(build(model, **options)), folder / "alone" / way, folder=folder, emit=lambda event: None
-            )
+            run(folder, build(model, **options), f"alone/{way}")
+        for way in CHANGED:
+            run(folder, build(model, **WAYS[way]), f"by two, then one/{way}", resume=True)
     return folder
 
 
@@ -112,23 +118,35 @@ def read_told(folder: Path) -> list[dict]:
 
 @pytest.mark.parametrize("way", WAYS)
 def test_two_processes_train_as_one(folder, way):
-    courses = [
-        [event for event in read_log(place / way) if event["kind"] in ("step", "epoch")]
-        for place in (folder, folder / "alone")
-    ]
+    assert_like(folder / way, folder / "alone" / way)
+
+
+@pytest.mark.parametrize("way", CHANGED)
+@pytest.mark.parametrize(("before", "now"), [("two", "one"), ("one", "two")])
+def test_another_number_of_processes_goes_on(folder, before, now, way):
+    out = folder / f"by {before}, then {now}" / way
+    resumed, *_ = [event for event in read_log(out) if event["kind"] == "resumed"]
+    assert resumed["step"] == 3
+    notes = {event["code"]: event["params"] for event in read_log(out) if event["kind"] == "note"}
+    assert "checkpoint_unfit" not in notes
+    assert notes["team_changed"] == ({"before": 2, "now": 1} if before == "two" else {"before": 1, "now": 2})
+    assert_like(out, folder / "alone" / way)
+
+
+def assert_like(out: Path, alone: Path) -> None:
+    """The course, the weights and the predictions are those of one process, but for the last digits."""
+    courses = [[event for event in read_log(place) if event["kind"] in ("step", "epoch")] for place in (out, alone)]
     assert [event["kind"] for event in courses[0]] == [event["kind"] for event in courses[1]]
     for ours, theirs in zip(*courses, strict=True):
         for name in ("loss", "losses", "gradient", "validation", "joint", "learning_rate"):
             assert ours.get(name) == close(theirs.get(name)), (name, ours["step"])
-    weights = [load_file(place / way / "model" / "chain.safetensors") for place in (folder, folder / "alone")]
+    weights = [load_file(place / "model" / "chain.safetensors") for place in (out, alone)]
     assert weights[0].keys() == weights[1].keys()
     # Not one by one: where a gradient is nothing but rounding, Adam makes a step of it.
     flat = [torch.cat([part[name].flatten() for name in sorted(part)]) for part in weights]
     assert (flat[0] - flat[1]).norm() < 1e-3 * flat[1].norm()
     for split in ("validation", "test"):
-        tables = [
-            pq.read_table(place / way / "predictions" / f"{split}.parquet") for place in (folder, folder / "alone")
-        ]
+        tables = [pq.read_table(place / "predictions" / f"{split}.parquet") for place in (out, alone)]
         kept = [name for name in tables[0].column_names if not name.startswith(("conf:", "pred:score"))]
         assert tables[0].select(kept).equals(tables[1].select(kept))
 
