@@ -14,17 +14,15 @@ from chain_core.data.text import Texts
 from chain_core.errors import ConfigError
 from chain_core.modeling.backbones.catalogue import find_mask_token, load_tokenizer, read_facts
 from chain_core.modeling.backbones.objectives import build_vocabulary
-from chain_core.modeling.model import build_model
 from chain_core.reports.predictions import load_predictions
 from chain_core.services.rows.prepare import prepare_run
 from chain_core.services.runs.execute import execute_run
 from chain_core.services.runs.predictor import load_predictor
-from chain_core.training.assemble import build_feed, build_stage_feeds
-from chain_core.training.loop import train
+from chain_core.training.assemble import build_stage_feeds
 from chain_core.training.masking import Draws, build_next_tokens, draw, find_hidden_words, mask_tokens
 from tests.tiny import add_mask_token, build_commands, save_tiny_backbone, write_rows
+from tests.training.setup import CPU, finish, get_ready
 
-CPU = torch.device("cpu")
 HEADS = {
     "intent": {"kind": "classification", "column": "intent"},
     "slots": {"kind": "tagging", "column": "slots"},
@@ -61,22 +59,15 @@ def folder(tmp_path):
 
 
 def assemble(folder, mapping):
-    material = prepare_run(resolve_config(mapping), folder)
-    model = build_model(material.config, material.tasks, material.facts)
-    options = (CPU, torch.float32, lambda event: None, lambda: "")
-    feed = build_feed(material, model, *options)
-    return material, model, feed, build_stage_feeds(material, model, feed, *options)
+    ready = get_ready(mapping, folder)
+    feeds = build_stage_feeds(*ready, CPU, torch.float32, lambda event: None, lambda: "")
+    return ready, feeds
 
 
 def follow(folder, mapping):
-    material, model, feed, feeds = assemble(folder, mapping)
-    events = train(model, feed, material.tasks, material.config, CPU, torch.float32, lambda: "", feeds=feeds)
-    seen = []
-    while True:
-        try:
-            seen.append(next(events))
-        except StopIteration as end:
-            return material, model, feeds, seen, end.value
+    ready, feeds = assemble(folder, mapping)
+    seen, outcome = finish(ready.train(feeds=feeds))
+    return ready.model, feeds, seen, outcome
 
 
 def test_masks_are_80_10_10_and_spare_special_tokens(encoder):
@@ -123,7 +114,7 @@ def test_next_tokens_end_with_their_row(encoder):
 @pytest.mark.parametrize("tuning", [{}, {"tuning": "full", "layers": 2}, {"tuning": "full"}])
 def test_masked_modelling_first_then_tasks(folder, encoder, tuning):
     stages = [{"objective": "masked_lm", "epochs": 8, "mask": 0.3, "name": "read"}, {"epochs": 2}]
-    _, model, feeds, seen, outcome = follow(folder, build_mapping(encoder, stages, backbone=tuning))
+    model, feeds, seen, outcome = follow(folder, build_mapping(encoder, stages, backbone=tuning))
     epochs = [event for event in seen if event["kind"] == "epoch"]
     first = [event["validation"] for event in epochs if event["stage"] == 1]
     assert set(first[0]) == {"masked_lm@2"}
@@ -145,7 +136,7 @@ def test_states_of_masked_rows_are_the_backbones(folder, encoder):
     from transformers import AutoModel
 
     stages = [{"objective": "masked_lm"}, {}]
-    _, _, _, feeds = assemble(folder, build_mapping(encoder, stages))
+    _, feeds = assemble(folder, build_mapping(encoder, stages))
     feed = feeds[1]
     rows = feed.splits["validation"][:6]
     batch = feed.build_batch(rows)
@@ -170,9 +161,10 @@ def test_states_of_masked_rows_are_the_backbones(folder, encoder):
 def test_only_the_parts_of_a_stage_get_gradients(folder, encoder):
     stages = [{"objective": "masked_lm", "trains": ["links", "heads"]}, {"trains": ["heads"]}]
     mapping = build_mapping(encoder, stages, backbone={"tuning": "full", "layers": 1})
-    material, model, feed, feeds = assemble(folder, mapping)
+    ready, feeds = assemble(folder, mapping)
+    model = ready.model
     weights = {name: value.detach().clone() for name, value in model.named_parameters()}
-    events = train(model, feed, material.tasks, material.config, CPU, torch.float32, lambda: "", feeds=feeds)
+    events = ready.train(feeds=feeds)
     for event in events:
         if event["kind"] == "stage" and event["stage"] == 2:
             break
@@ -190,7 +182,7 @@ def test_only_the_parts_of_a_stage_get_gradients(folder, encoder):
 def test_next_tokens_are_learned_in_their_own_stage_and_beside_tasks(folder, decoder):
     stages = [{"objective": "causal_lm", "epochs": 4}, {"epochs": 2}]
     heads = {**HEADS, "next": {"kind": "causal_lm", "depths": [0, "last"], "weight": 0.1}}
-    _, _, _, seen, _ = follow(folder, build_mapping(decoder, stages, heads=heads))
+    _, _, seen, _ = follow(folder, build_mapping(decoder, stages, heads=heads))
     epochs = [event for event in seen if event["kind"] == "epoch"]
     assert set(epochs[0]["validation"]) == {"next@0", "next@2"}
     assert epochs[3]["validation"]["next@2"]["loss"] < epochs[0]["validation"]["next@2"]["loss"]
@@ -203,7 +195,7 @@ def test_next_tokens_are_learned_in_their_own_stage_and_beside_tasks(folder, dec
 def test_next_sentences(folder, encoder, columns):
     heads = {"intent": HEADS["intent"]}
     stages = [{"objective": "next_sentence", "epochs": 2}, {}]
-    _, _, feeds, seen, _ = follow(folder, build_mapping(encoder, stages, heads=heads, input=columns))
+    _, feeds, seen, _ = follow(folder, build_mapping(encoder, stages, heads=heads, input=columns))
     first = next(event for event in seen if event["kind"] == "epoch")
     assert set(first["validation"]["next_sentence@2"]) == {"loss", "accuracy"}
     assert feeds[1].encoded.token_type_ids.any()
@@ -218,7 +210,7 @@ def test_a_stage_reads_rows_of_its_own(folder, encoder, name):
     else:
         write_rows(folder / name, [{"tokens": row["tokens"]} for row in rows])
     stages = [{"objective": "masked_lm", "data": name}, {}]
-    material, _, feed, feeds = assemble(folder, build_mapping(encoder, stages))
+    (material, _, feed), feeds = assemble(folder, build_mapping(encoder, stages))
     assert feeds[1].encoded.rows == 60
     assert len(feeds[1].splits["validation"]) == 6
     assert material.config.stages[0].data == str(folder / name)

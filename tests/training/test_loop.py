@@ -8,20 +8,16 @@ import numpy as np
 import pytest
 import torch
 
-from chain_core.config import TrainConfig, resolve_config
+from chain_core.config import TrainConfig, merge, resolve_config
 from chain_core.errors import ConfigError, DataError
 from chain_core.modeling.backbones.ranks import count_ranks
-from chain_core.modeling.model import build_model
-from chain_core.services.runs.execute import prepare_run
-from chain_core.training.assemble import build_feed
 from chain_core.training.control import ask_nothing
 from chain_core.training.feed import choose_labelled
-from chain_core.training.loop import train
 from chain_core.training.optimiser import build_optimiser, compute_rate
 from chain_core.training.sampling import sample_batches
 from chain_core.training.step import compute_total
+from tests.training.setup import CPU, PLAIN, finish, get_ready
 
-CPU = torch.device("cpu")
 HEADS = {
     "intent": {"kind": "classification", "column": "intent", "depths": [0, "last"]},
     "slots": {"kind": "tagging", "column": "slots"},
@@ -30,35 +26,11 @@ HEADS = {
 }
 
 
-def start(folder, commands, tmp_path, *, read_control=ask_nothing, **sections):
-    mapping = {
-        "data": {"train": str(commands), "validation": 0.25},
-        "input": {"tokens": "tokens"},
-        "backbone": {"name": str(folder), **sections.pop("backbone", {})},
-        "chain": {"depth": 2, "width": 32},
-        "heads": HEADS,
-        "train": {
-            "epochs": 4,
-            "batch_size": 16,
-            "learning_rate": 5e-3,
-            "precision": "fp32",
-            **sections.pop("train", {}),
-        },
-        **sections,
-    }
-    material = prepare_run(resolve_config(mapping), tmp_path)
-    model = build_model(material.config, material.tasks, material.facts)
-    feed = build_feed(material, model, CPU, torch.float32, lambda event: None, read_control)
-    return model, feed, train(model, feed, material.tasks, material.config, CPU, torch.float32, read_control)
-
-
-def finish(events):
-    seen = []
-    while True:
-        try:
-            seen.append(next(events))
-        except StopIteration as end:
-            return seen, end.value
+def start(folder, commands, tmp_path, *, read_control=ask_nothing, backbone=None, **sections):
+    data = {"data": {"train": str(commands), "validation": 0.25}, "backbone": {"name": str(folder), **(backbone or {})}}
+    mapping = merge(PLAIN, {**data, "heads": HEADS, "train": {"epochs": 4}})
+    ready = get_ready(merge(mapping, sections), tmp_path, read_control)
+    return ready.model, ready.feed, ready.train(read_control)
 
 
 @pytest.mark.parametrize("tuning", [{}, {"tuning": "lora", "layers": 2}, {"tuning": "full"}])

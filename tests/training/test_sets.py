@@ -11,14 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chain_core.config import TrainConfig, resolve_config
-from chain_core.modeling.model import build_model
 from chain_core.services.rows.prepare import prepare_run
-from chain_core.training.assemble import build_feed
 from chain_core.training.evaluate import compute_answers, compute_scores
 from chain_core.training.sampling import compute_shares, group_rows, sample_epoch
 from tests.tiny import build_commands, write_rows
-
-CPU = torch.device("cpu")
+from tests.training.setup import CPU, get_ready
 
 
 def write_sets(folder):
@@ -57,15 +54,9 @@ def build_mapping(backbone, *names):
     return {**first, **common, "also": {"two": second}, "heads": {**first["heads"], **also}}
 
 
-def prepare(mapping, folder):
-    material = prepare_run(resolve_config(mapping), folder)
-    model = build_model(material.config, material.tasks, material.facts)
-    return material, model, build_feed(material, model, CPU, torch.float32, lambda event: None, lambda: "")
-
-
 def test_joined_sets_give_the_losses_of_separate_sets(backbone, tmp_path):
     write_sets(tmp_path)
-    material, model, feed = prepare(build_mapping(backbone, "first", "second"), tmp_path)
+    material, model, feed = get_ready(build_mapping(backbone, "first", "second"), tmp_path)
     assert {task.name: task.data for task in material.tasks} == {
         "intent": "",
         "slots": "",
@@ -75,7 +66,7 @@ def test_joined_sets_give_the_losses_of_separate_sets(backbone, tmp_path):
     answers = compute_answers(model, feed, feed.splits["validation"], CPU, torch.float32)
     joined = compute_scores(answers, material.tasks, feed.gold)
     for name in ("first", "second"):
-        one, alone, own = prepare(build_mapping(backbone, name), tmp_path)
+        one, alone, own = get_ready(build_mapping(backbone, name), tmp_path)
         for (head, depth), seat in zip(alone.chain.keys, alone.chain.heads, strict=True):
             seat.load_state_dict(model.chain.heads[model.chain.keys.index((head, depth))].state_dict())
         alone.chain.cells.load_state_dict(model.chain.cells.state_dict())
@@ -88,7 +79,7 @@ def test_joined_sets_give_the_losses_of_separate_sets(backbone, tmp_path):
 
 def test_gradients_of_a_batch_of_one_set_are_those_of_that_set(backbone, tmp_path):
     write_sets(tmp_path)
-    _, model, feed = prepare(build_mapping(backbone, "first", "second"), tmp_path)
+    _, model, feed = get_ready(build_mapping(backbone, "first", "second"), tmp_path)
     batch = feed.build_batch(np.arange(120, 130))  # rows of the second set
     model.eval()
     losses = {

@@ -7,47 +7,24 @@ import itertools
 import pytest
 import torch
 
-from chain_core.config import resolve_config
+from chain_core.config import merge
 from chain_core.errors import ConfigError
-from chain_core.modeling.model import build_model
-from chain_core.services.runs.execute import prepare_run
-from chain_core.training.assemble import build_feed
 from chain_core.training.control import ask_nothing
 from chain_core.training.evaluate import compute_answers, compute_scores
-from chain_core.training.loop import train
 from chain_core.training.stages import find_part
+from tests.training.setup import CPU, PLAIN, finish, get_ready
 
-CPU = torch.device("cpu")
 HEADS = {
     "intent": {"kind": "classification", "column": "intent", "depths": [1, "last"]},
     "slots": {"kind": "tagging", "column": "slots"},
 }
 
 
-def start(folder, commands, tmp_path, *, read_control=ask_nothing, **sections):
-    mapping = {
-        "data": {"train": str(commands), "validation": 0.25},
-        "input": {"tokens": "tokens"},
-        "backbone": {"name": str(folder), **sections.pop("backbone", {})},
-        "chain": {"depth": 3, "width": 32, **sections.pop("chain", {})},
-        "heads": HEADS,
-        "train": {"epochs": 2, "batch_size": 16, "learning_rate": 5e-3, "precision": "fp32",
-                  **sections.pop("train", {})},
-        **sections,
-    }  # fmt: skip
-    material = prepare_run(resolve_config(mapping), tmp_path)
-    model = build_model(material.config, material.tasks, material.facts)
-    feed = build_feed(material, model, CPU, torch.float32, lambda event: None, read_control)
-    return model, feed, train(model, feed, material.tasks, material.config, CPU, torch.float32, read_control)
-
-
-def finish(events):
-    seen = []
-    while True:
-        try:
-            seen.append(next(events))
-        except StopIteration as end:
-            return seen, end.value
+def start(folder, commands, tmp_path, *, read_control=ask_nothing, backbone=None, **sections):
+    data = {"data": {"train": str(commands), "validation": 0.25}, "backbone": {"name": str(folder), **(backbone or {})}}
+    mapping = merge(PLAIN, {**data, "heads": HEADS, "chain": {"depth": 3}, "train": {"epochs": 2}})
+    ready = get_ready(merge(mapping, sections), tmp_path, read_control)
+    return ready.model, ready.feed, ready.train(read_control)
 
 
 def copy_weights(model):
