@@ -110,7 +110,9 @@ def show_yaml(inspection: Inspection) -> None:
 
 def _show_upload() -> None:
     version = st.session_state.setdefault("chain_upload_version", 0)
-    uploaded = st.file_uploader(t("chain.yaml_upload"), type=["yaml", "yml"], key=f"chain_upload_{version}")
+    uploaded = st.file_uploader(
+        t("chain.yaml_upload"), type=["yaml", "yml"], key=f"chain_upload_{version}", max_upload_size=1
+    )
     if uploaded is not None:
         try:
             set_draft(read_upload(uploaded.getvalue()), parent=None)

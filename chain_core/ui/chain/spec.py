@@ -196,11 +196,11 @@ MORE_TRAINING = Group(
         Field("accumulate", "chain.accumulate"),
         Field("checkpoint_minutes", "chain.checkpoint_minutes", step=1.0, off="chain.never"),
         Field("checkpoint_steps", "chain.checkpoint_steps", off="chain.never"),
-        Field("trackers", "chain.trackers", "any"),
         Field("seed", "chain.seed"),
         Field("precision", "chain.precision"),
         Field("device", "chain.device"),
         Field("shard", "chain.shard", when=_tuned),
+        Field("trackers", "chain.trackers", "any", wide=True),
     ),
 )
 REGULARISERS = Group(

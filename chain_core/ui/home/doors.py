@@ -64,7 +64,9 @@ def _show_sample(sample: Sample) -> None:
 def _show_yaml() -> None:
     st.markdown(f"#### {t('home.yaml')}")
     st.markdown(t("home.yaml_text"))
-    file = st.file_uploader(t("home.yaml_action"), type=["yaml", "yml"], key="door_yaml", label_visibility="collapsed")
+    file = st.file_uploader(
+        t("home.yaml_action"), type=["yaml", "yml"], key="door_yaml", label_visibility="collapsed", max_upload_size=1
+    )
     if file is not None:
         content = file.getvalue()
         set_draft(guard(lambda: read_yaml_draft(content)), parent=None)
