@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -70,10 +71,10 @@ class Batch:
         )
 
     def split(self, parts: int) -> list[Batch]:
-        """The rows in so many batches of equal size, the last perhaps smaller; fewer where there are fewer rows."""
+        """The rows in so many batches of a size, the first perhaps larger by one; fewer where there are fewer rows."""
         count = len(self.rows)
-        size = max(1, -(-count // parts))
-        return [self] if size >= count else [self._cut(first, first + size) for first in range(0, count, size)]
+        ends = [0, *np.cumsum([len(part) for part in np.array_split(self.rows, min(parts, count))]).tolist()]
+        return [self] if len(ends) == 2 else [self._cut(first, end) for first, end in pairwise(ends)]
 
     def _cut(self, first: int, end: int) -> Batch:
         def cut(value: Any) -> Any:

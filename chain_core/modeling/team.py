@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import pickle
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -54,6 +54,13 @@ class Team:
         """This process's share of things that all of them know."""
         return items[self.rank :: self.size]
 
+    def share(self, count: int) -> slice:
+        """This process's part of so many rows, as long as the others' or one shorter; the last row where there are
+        fewer rows than processes and none is left for it."""
+        each, more = divmod(count, self.size)
+        first = min(self.rank * each + min(self.rank, more), count - 1)
+        return slice(first, max(first + each + (self.rank < more), first + 1))
+
     def lead(self, action: Callable[[], T]) -> T:
         """What `action` gives on the main process, where alone it runs; its failure is raised on all."""
         if self.size == 1:
@@ -74,6 +81,14 @@ class Team:
         self.agree(failure)
         return value  # type: ignore[return-value]
 
+    def survey(self, action: Callable[[], T]) -> list[T]:
+        """What `action` gives on each process, by rank, on all; where it fails on one, that is raised on all."""
+        if self.size == 1:
+            return [action()]
+        found = self.gather(_attempt(action))
+        _raise_first(failure for _, failure in found)
+        return [value for value, _ in found]  # type: ignore[misc]
+
     def first(self, action: Callable[[], T]) -> T:
         """What `action` gives on each process, on the main one before the others, which find what it leaves on disk."""
         if self.size == 1:
@@ -86,11 +101,7 @@ class Team:
 
     def agree(self, failure: Exception | None) -> None:
         """Raises, on all, what has failed on the first process on which something has; memory alone comes last."""
-        from chain_core.modeling.device import is_out_of_memory
-
-        found = [each for each in self.gather(failure) if each is not None]
-        if found:
-            raise agreed(next((each for each in found if not is_out_of_memory(each)), found[0]))
+        _raise_first(self.gather(failure))
 
     def gather(self, value: T) -> list[T]:
         """Every process's value, by rank, on all."""
@@ -206,6 +217,14 @@ def agreed(error: Exception) -> Exception:
 def is_agreed(team: Team, error: BaseException) -> bool:
     """Whether the other processes have failed with it as well, so that all can go on in the same way."""
     return team.size == 1 or getattr(error, "agreed", False)
+
+
+def _raise_first(failures: Iterable[Exception | None]) -> None:
+    from chain_core.modeling.device import is_out_of_memory
+
+    found = [each for each in failures if each is not None]
+    if found:
+        raise agreed(next((each for each in found if not is_out_of_memory(each)), found[0]))
 
 
 def _attempt(action: Callable[[], T]) -> tuple[T | None, Exception | None]:

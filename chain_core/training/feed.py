@@ -56,9 +56,10 @@ class Feed:
         labels = self.labels if labelled else None
         return build_batch(self.encoded, rows, hidden=self.hidden, pooled=self.pooled, labels=labels, spans=self.spans)
 
-    def draw_batch(self, rows: np.ndarray) -> Batch:
-        """The rows as one batch to learn from, before `read_batch`."""
-        return self.build_batch(rows)
+    def draw_batch(self, rows: np.ndarray, own: slice = slice(None)) -> Batch:
+        """Those of the rows that `own` tells as one batch to learn from, before `read_batch`; what is drawn is drawn
+        for all of them."""
+        return self.build_batch(rows[own])
 
     def read_batch(self, batch: Batch) -> Batch:
         """What `draw_batch` gave, or a part of it, as the model reads it."""

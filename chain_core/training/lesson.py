@@ -101,7 +101,8 @@ class Lesson:
         gauged = self._is_told(GAUGES, GAUGES_APART)
         told = gauged or self._is_told(STEP_EVENTS)
         rates = read_learning_rates(self.optimiser) if told else {}
-        losses = yield from self._update(stage.feed.draw_batch(rows), gradients if gauged else None)
+        batch = stage.feed.draw_batch(rows, course.team.share(len(rows)))
+        losses = yield from self._update(batch, len(rows), gradients if gauged else None)
         self.schedule.step()
         self.done += 1
         if told:
@@ -118,10 +119,11 @@ class Lesson:
         return self.course.step == 1 or self.course.step % max(apart, self.steps // about) == 0
 
     def _update(
-        self, batch: Batch, gradients: dict[str, float] | None = None
+        self, batch: Batch, rows: int, gradients: dict[str, float] | None = None
     ) -> Generator[dict[str, Any], None, Losses]:
-        """The update itself, in smaller parts where the memory does not suffice: tells so. The gradient's norms go to
-        `gradients`, where given. Raises ResourceError where the memory does not suffice for a single row."""
+        """The update itself, with this process's part of so many rows, in smaller parts where the memory does not
+        suffice: tells so. The gradient's norms go to `gradients`, where given. Raises ResourceError where the memory
+        does not suffice for a single row."""
         stage, course = self.stage, self.course
         look = None if gradients is None else lambda model: gradients.update(compute_gradient_norms(model, course.team))
         while True:
@@ -129,19 +131,19 @@ class Lesson:
                 return take_step(
                     course.model, batch, stage.run, self.optimiser, course.device, course.dtype,
                     anchors=course.anchors, progress=(course.tuned, course.tuned_steps) if self.tunes else None,
-                    parts=course.accumulate, read=stage.feed.read_batch, look=look, team=course.team,
+                    parts=course.accumulate, read=stage.feed.read_batch, look=look, team=course.team, rows=rows,
                 )  # fmt: skip
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
-                if course.accumulate >= len(batch.rows) or not is_agreed(course.team, error):
+                if course.accumulate * course.team.size >= rows or not is_agreed(course.team, error):
                     raise explain_memory(course.device, stage.settings.batch_size) from error
             # Not before the error is gone, which holds on to all that the step had computed.
             self.optimiser.zero_grad(set_to_none=True)
             release_devices()
             course.accumulate *= 2
-            rows = -(-stage.settings.batch_size // (course.accumulate * course.team.size))
-            yield {"kind": "note", **build_note("memory_short", parts=course.accumulate, rows=rows)}
+            each = -(-stage.settings.batch_size // (course.accumulate * course.team.size))
+            yield {"kind": "note", **build_note("memory_short", parts=course.accumulate, rows=each)}
 
     # ---- checkpoints: between two steps, or before an epoch is judged
 

@@ -30,6 +30,10 @@ class Draws:
     other: np.ndarray
     """Token ids."""
 
+    def cut(self, rows: slice, width: int) -> Draws:
+        """Those of some rows, (B, `width`) each."""
+        return Draws(self.chosen[rows, :width], self.how[rows, :width], self.other[rows, :width])
+
 
 def draw(shape: int | tuple[int, ...], vocabulary: int, random: np.random.Generator) -> Draws:
     return Draws(random.random(shape), random.random(shape), random.integers(0, vocabulary, shape))
@@ -72,17 +76,19 @@ class MaskedFeed(Feed):
     def build_batch(self, rows: np.ndarray, *, labelled: bool = True) -> Batch:
         return self.read_batch(self.draw_batch(rows))
 
-    def draw_batch(self, rows: np.ndarray) -> Batch:
-        batch = build_batch(self.encoded, rows)
+    def draw_batch(self, rows: np.ndarray, own: slice = slice(None)) -> Batch:
+        batch = build_batch(self.encoded, rows[own])
         assert batch.input_ids is not None
         assert self.vocabulary is not None
         ids, mask = batch.input_ids.numpy(), batch.mask.numpy()
         draws = self.fixed.find(rows) if self.fixed is not None else None
         if draws is None:
-            draws = draw(ids.shape, len(self.vocabulary.special), self.random)
+            shape = len(rows), max(int(self.encoded.lengths[rows].max()), 1)
+            draws = draw(shape, len(self.vocabulary.special), self.random)
+        draws = draws.cut(own, ids.shape[1])
         shown, labels = mask_tokens(ids, mask, self.vocabulary, self.share, draws)
         if batch.lexical is not None:
-            hidden = find_hidden_words(self.encoded, rows, labels >= 0)
+            hidden = find_hidden_words(self.encoded, rows[own], labels >= 0)
             batch = replace(batch, lexical=batch.lexical.masked_fill(torch.from_numpy(hidden)[:, :, None], 0))
         asked = torch.from_numpy(labels)
         return replace(batch, input_ids=torch.from_numpy(shown), labels=dict.fromkeys(self.heads, asked))

@@ -9,10 +9,12 @@ The losses are as precise as float32; the passes run in the run's own precision.
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -48,24 +50,26 @@ def take_step(
     read: Callable[[Batch], Batch] = lambda batch: batch,
     look: Callable[[ChainModel], None] | None = None,
     team: Team = SOLO,
+    rows: int | None = None,
 ) -> Losses:
     """One update; returns each head's loss at each depth, and under ("", 0) the total of the unperturbed passes.
 
     `progress`: this step's number, from 1, and how many there will be in which the backbone trains; `parts`: how many
     the batch is cut into, one on the device at a time; `read`: makes of a part what the model reads;
-    `look`: sees the gradient before it is clipped; `team`: each of its processes takes some of the parts, as many as
-    `parts` each.
+    `look`: sees the gradient before it is clipped; `team`: each of its processes brings a batch of its own, its
+    `Team.share` of `rows`.
     Raises ConfigError where the loss is no finite number any more.
     """
     settings, pruned = config.train, _find_pruned(model)
-    pieces = batch.split(parts * team.size)
-    shares = compute_shares(model, pieces, config, device) if len(pieces) > 1 else [None]
+    pieces, counted = cut_pieces(model, batch, parts, team, rows)
+    shares = compute_shares(model, pieces[:counted], device, team) if len(pieces) * team.size > 1 else [None]
     optimiser.zero_grad(set_to_none=True)
     summed: Losses = {}
     failure = None
     try:
-        for number, (piece, share) in deal_pieces(model, pieces, shares, team):
-            pulls = [] if number else _list_pulls(model, anchors, pruned)
+        for number, piece in enumerate(pieces):
+            share = shares[number] if number < counted else NOTHING
+            pulls = _list_pulls(model, anchors, pruned) if team.main and not number else []
             found = _add_gradient(model, read(piece).to(device), config, device, dtype, share, pulls)
             summed = {key: summed[key] + value for key, value in found.items()} if summed else found
     except Exception as error:
@@ -84,16 +88,14 @@ def take_step(
     return summed
 
 
-def deal_pieces(
-    model: ChainModel, pieces: Sequence[Batch], shares: Sequence[Share | None], team: Team
-) -> list[tuple[int, tuple[Batch, Share | None]]]:
-    """This process's pieces and their numbers; where passes must be made by all alike, what is short is filled up with
-    pieces that count for nothing."""
-    own = list(team.deal(list(enumerate(zip(pieces, shares, strict=True)))))
-    if model.sharded and len(own) < -(-len(pieces) // team.size):
-        heads = dict.fromkeys((name for name, _ in model.chain.active_keys), 0.0)
-        own.append((len(pieces), (pieces[-1], Share(heads, heads))))
-    return own
+def cut_pieces(model: ChainModel, batch: Batch, parts: int, team: Team, rows: int | None) -> tuple[list[Batch], int]:
+    """A process's rows in parts, and how many of these count: where passes must be made by all alike, what is short is
+    filled up, and where a team has more processes than rows the last ones' row is another's."""
+    rows = len(batch.rows) if rows is None else rows
+    pieces = batch.split(parts)
+    counted = len(pieces) if team.rank < rows else 0
+    passes = min(parts, -(-rows // team.size)) if model.sharded else 1
+    return pieces + [pieces[-1]] * (passes - len(pieces)), counted
 
 
 def _list_pulls(model: ChainModel, anchors: Sequence[Anchor], pruned: Backbone | None) -> list[Callable[[], Tensor]]:
@@ -116,18 +118,27 @@ class Share:
     """Head -> share of what its disagreement is a mean over."""
 
 
-def compute_shares(model: ChainModel, pieces: Sequence[Batch], config: Config, device: torch.device) -> list[Share]:
-    """How the parts' means add up to the batch's: sum over the parts of share x mean of the part."""
+NOTHING = Share(defaultdict(float), defaultdict(float))
+"""Of rows that do not count."""
+
+
+def compute_shares(model: ChainModel, pieces: Sequence[Batch], device: torch.device, team: Team) -> list[Share]:
+    """How the parts' means add up to the batch's: sum over all processes' parts of share x mean of the part."""
     heads = {name: model.chain.get_head(name, depth) for name, depth in model.chain.active_keys}
-    bare = [replace(piece, hidden={}).to(device) for piece in pieces]
-    masses = {name: [head.compute_mass(piece.labels[name], piece) for piece in bare] for name, head in heads.items()}
-    counts = {name: [count_compared(head.task.kind, piece) for piece in bare] for name, head in heads.items()}
-    return [
-        Share(
-            *({name: values[number] / (sum(values) or 1) for name, values in each.items()} for each in (masses, counts))
-        )
-        for number in range(len(pieces))
-    ]
+
+    def count() -> np.ndarray:
+        """(parts, 2, heads): what losses are means over, and what disagreements are."""
+        counts = np.zeros((len(pieces), 2, len(heads)))
+        for number, piece in enumerate(pieces):
+            bare = replace(piece, hidden={}).to(device)
+            counts[number, 0] = [head.compute_mass(bare.labels[name], bare) for name, head in heads.items()]
+            counts[number, 1] = [count_compared(head.task.kind, bare) for head in heads.values()]
+        return counts
+
+    counts = team.survey(count)
+    whole = np.concatenate(counts).sum(0)
+    shares = counts[team.rank] / np.where(whole, whole, 1)
+    return [Share(*(dict(zip(heads, part.tolist(), strict=True)) for part in piece)) for piece in shares]
 
 
 def _add_gradient(

@@ -21,7 +21,7 @@ def sum_gradient(
 ) -> dict[Key, Tensor]:
     """Sum every parameter's gradient over the team, in place; the summed losses.
 
-    `losses`: empty where this process had no rows. `failure`: what kept it from computing; raised on all. A parameter
+    `failure`: what kept it from computing; raised on all. A parameter
     that no process has a gradient of keeps none: the optimiser passes it by. Layers that are shared out have been
     summed already.
     """
@@ -30,7 +30,7 @@ def sum_gradient(
     device = parameters[0].device
     told = torch.zeros(1 + len(keys), device=device)
     told[0] = failure is not None
-    if failure is None and losses:
+    if failure is None:
         told[1:] = torch.stack([losses[key].float() for key in keys])
     known = torch.tensor([float(parameter.grad is not None) for parameter in parameters], device=device)
     head = torch.cat([told, known])

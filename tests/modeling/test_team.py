@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from itertools import chain
 from types import SimpleNamespace
 
 import pytest
@@ -38,6 +39,22 @@ def test_one_device_for_many_is_refused(gpus):
     with pytest.raises(ConfigError) as few:
         choose_place(Team(rank=2, size=3, local_rank=2, local_size=3), "auto")
     assert few.value.params["devices"] == 2
+
+
+@pytest.mark.parametrize(("rows", "size"), [(32, 2), (7, 3), (3, 3), (1, 1)])
+def test_rows_are_shared_out(rows, size):
+    parts = [list(range(rows))[Team(rank=rank, size=size).share(rows)] for rank in range(size)]
+    assert list(chain(*parts)) == list(range(rows))
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+def test_a_process_too_many_has_the_last_row():
+    assert [Team(rank=rank, size=4).share(2) for rank in range(4)] == [
+        slice(0, 1),
+        slice(1, 2),
+        slice(1, 2),
+        slice(1, 2),
+    ]
 
 
 def test_errors_travel():

@@ -56,7 +56,7 @@ WAYS = {
     },
     "sharded, in parts": {
         "backbone": {"tuning": "full"},
-        "train": {"shard": "on", "batch_size": 6, "accumulate": 2, "epochs": 1, "r_drop": 1.0},
+        "train": {"shard": "on", "batch_size": 3, "accumulate": 2, "epochs": 1, "r_drop": 1.0},
     },
     "sharded lora": {"backbone": {**LORA, "layers": 1}, "train": {"shard": "on", "adversarial": 0.5}},
     "memory of one runs short": {"backbone": LORA},
