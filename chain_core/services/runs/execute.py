@@ -166,25 +166,26 @@ def _execute(
         tell({"kind": "note", **note})
     step = checkpoint.step if checkpoint is not None else 0
     control = team.follow(read_control)
-    with spare_collector(), follow(config, out, tell, step) if team.main else nullcontext(tell) as told:
-        outcome = _drive(
-            train(
-                model, feed, material.tasks, config, device, dtype, control, feeds=feeds, start=start,
-                keeper=journal.build_keeper(config.train), checkpoint=checkpoint, team=team,
-            ),
-            told,
-        )  # fmt: skip
-    seconds["training"] = outcome.seconds
-    release_memory()
+    with follow(config, out, tell, step) if team.main else nullcontext(tell) as told:
+        with spare_collector():
+            outcome = _drive(
+                train(
+                    model, feed, material.tasks, config, device, dtype, control, feeds=feeds, start=start,
+                    keeper=journal.build_keeper(config.train), checkpoint=checkpoint, team=team,
+                ),
+                told,
+            )  # fmt: skip
+        seconds["training"] = outcome.seconds
+        release_memory()
 
-    tell({"kind": "phase", "phase": "evaluating"})
-    predict = partial(_predict, material, feed, model, device, dtype, control, team)
-    splits = [name for name in ("validation", "test") if len(feed.splits[name]) and model.chain.answering_heads]
-    predictions = {split: predict(split) for split in splits}
-    tell({"kind": "phase", "phase": "saving"})
-    weights = collect_whole(model.get_saved(), team)
-    report = team.lead(lambda: _save(out, material, model, weights, predictions, outcome, seconds, journal))
-    tell({"kind": "done", "reason": outcome.reason, "report": report})
+        told({"kind": "phase", "phase": "evaluating"})
+        predict = partial(_predict, material, feed, model, device, dtype, control, team)
+        splits = [name for name in ("validation", "test") if len(feed.splits[name]) and model.chain.answering_heads]
+        predictions = {split: predict(split) for split in splits}
+        told({"kind": "phase", "phase": "saving"})
+        weights = collect_whole(model.get_saved(), team)
+        report = team.lead(lambda: _save(out, material, model, weights, predictions, outcome, seconds, journal))
+        told({"kind": "done", "reason": outcome.reason, "report": report})
     return report
 
 

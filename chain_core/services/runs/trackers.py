@@ -1,24 +1,40 @@
-"""A run's curves for other programs to show: TensorBoard files beside it, Weights & Biases, MLflow.
+"""A run's curves and final figures for other programs to show: TensorBoard files beside it, Weights & Biases, MLflow.
 
-They come along if they can: one that is not installed, or fails, is told in a note and left behind.
+They come along if they can: one that is not installed, or fails, is told in a note and left behind. Nothing leaves this
+machine unless the user's environment names a server or an account.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+from uuid import uuid4
 
 from chain_core.config import Config
 from chain_core.data.cells import build_note
 from chain_core.services.store.curves import compute_points
+from chain_core.storage.drafts import write_whole
 from chain_core.training.assemble import Emit
 
+T = TypeVar("T")
 PROJECT = "chain-workbench"
+IDS = "trackers.json"
+"""In a run's folder: tracker -> what it calls the run, by which a run that goes on finds its curves again."""
+SILENT = {
+    "mlflow": {
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",  # a server that is away must not hold up the run
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    },
+    "wandb": {"WANDB_ERROR_REPORTING": "false", "WANDB_SILENT": "true"},
+}
+"""Of the environment, where the user has not said otherwise."""
 _MOST_REASON = 300
 
 
@@ -41,22 +57,29 @@ class Trackers:
     def __init__(self, config: Config, out: Path, tell: Emit, step: int) -> None:
         self._tell = tell
         self._open: dict[str, Any] = {}
+        self._step = step
+        known = read_ids(out) if step else {}
         for name in dict.fromkeys(config.train.trackers):
             tracker = self._try(name, partial(open_tracker, name, config, out, step))
             if tracker is not None:
                 self._open[name] = tracker
-        self._each(lambda tracker, name: tracker.store_init_configuration(flatten(config.model_dump(mode="json"))))
+        values = flatten(config.model_dump(mode="json"))
+        for name in self._open.keys() - known:  # MLflow refuses to hear it twice
+            self._try(name, partial(self._open[name].store_init_configuration, name_values(name, values)))
 
     def tell(self, event: dict[str, Any]) -> None:
-        """Pass an event on, and its points to each tracker."""
+        """Pass an event on, and its points to each tracker. Before the last one they get the final figures and end, so
+        that whatever they do, it stays the run's last word."""
+        if event["kind"] == "done":
+            self._log(compute_finals(event["report"]))
+            self.close()
         self._tell(event)
-        if not self._open:
-            return
-        points = list(compute_points(event))
-        if points:
-            step = points[0]["step"]
-            values = {point["series"]: point["value"] for point in points}
-            self._each(lambda tracker, name: tracker.log(name_values(name, values), step=step))
+        if self._open and (values := {point["series"]: point["value"] for point in compute_points(event)}):
+            self._step = event["step"]
+            self._log(values)
+
+    def _log(self, values: Mapping[str, float]) -> None:
+        self._each(lambda tracker, name: tracker.log(name_values(name, values), step=self._step))
 
     def close(self) -> None:
         self._each(lambda tracker, name: tracker.finish())
@@ -83,40 +106,67 @@ class Trackers:
 
 
 def open_tracker(name: str, config: Config, out: Path, step: int) -> Any:
-    """One of Accelerate's trackers, begun. Raises whatever its library raises."""
+    """One of Accelerate's trackers, begun, or gone on with after a step. Raises whatever its library raises."""
     from accelerate import PartialState
     from accelerate.tracking import MLflowTracker, TensorBoardTracker, WandBTracker
 
     PartialState()  # its trackers log through it
+    for variable, value in SILENT.get(name, {}).items():
+        os.environ.setdefault(variable, value)
+    known = read_ids(out) if step else {}
     tracker: Any
     if name == "tensorboard":
         # Points beyond the checkpoint that a run goes on from were taken back.
-        tracker = TensorBoardTracker("tensorboard", out, purge_step=step + 1 if step else None)
-    elif name == "wandb":
+        tracker = TensorBoardTracker("tensorboard", out, purge_step=step + 1)
+        tracker.start()
+        return tracker
+    if name == "wandb":
         key = os.environ.get("WANDB_API_KEY")
         mode = os.environ.get("WANDB_MODE") or ("online" if key else "offline")
         tracker = WandBTracker(
-            os.environ.get("WANDB_PROJECT", PROJECT), dir=str(out), mode=mode, name=config.name, id=out.name,
-            resume="allow",
+            os.environ.get("WANDB_PROJECT", PROJECT), dir=str(out), mode=mode, name=config.name,
+            id=known.get(name) or uuid4().hex[:12], resume="allow",
         )  # fmt: skip
-    else:
-        import mlflow
-
-        if "MLFLOW_TRACKING_URI" not in os.environ:
-            mlflow.set_tracking_uri(f"sqlite:///{out.resolve() / 'mlflow.db'}")
-        for variable, value in (("MLFLOW_HTTP_REQUEST_TIMEOUT", "5"), ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")):
-            os.environ.setdefault(variable, value)  # a server that is away must not hold up the run
-        tracker = MLflowTracker(PROJECT, run_name=config.name)
-    if getattr(tracker, "start", None):
         tracker.start()
+        _keep_id(out, name, tracker.run.id)
+        return tracker
+    import mlflow
+
+    if "MLFLOW_TRACKING_URI" not in os.environ:
+        mlflow.set_tracking_uri(f"sqlite:///{out.resolve() / 'mlflow.db'}")
+    tracker = MLflowTracker(PROJECT, run_id=known.get(name), run_name=config.name)
+    tracker.start()
+    _keep_id(out, name, tracker.active_run.info.run_id)
     return tracker
 
 
-def name_values(tracker: str, values: Mapping[str, float]) -> dict[str, float]:
-    """The series by names that the tracker takes: MLflow knows no @."""
+def read_ids(out: Path) -> dict[str, str]:
+    """What the trackers called the run when they were opened last; of none where nothing is known."""
+    with suppress(OSError, ValueError):
+        return dict(json.loads((out / IDS).read_text(encoding="utf-8")))
+    return {}
+
+
+def _keep_id(out: Path, name: str, value: str) -> None:
+    write_whole(out / IDS, json.dumps({**read_ids(out), name: value}))
+
+
+def compute_finals(report: Mapping[str, Any]) -> dict[str, float]:
+    """`final/test/intent/accuracy` -> 0.97: the report's figures of each head."""
+    return {
+        f"final/{split}/{head}/{metric}": value
+        for split in ("validation", "test")
+        for head, metrics in (report.get(split) or {}).items()
+        for metric, value in metrics.items()
+        if isinstance(value, int | float)
+    }
+
+
+def name_values(tracker: str, values: Mapping[str, T]) -> dict[str, T]:
+    """The values by names that the tracker takes: MLflow knows no @."""
     if tracker != "mlflow":
         return dict(values)
-    return {re.sub(r"[^\w\-. /]", "_", series.replace("@", ".")): value for series, value in values.items()}
+    return {re.sub(r"[^\w\-. /]", "_", name.replace("@", ".")): value for name, value in values.items()}
 
 
 def flatten(mapping: Mapping[str, Any], base: str = "") -> dict[str, str | float]:

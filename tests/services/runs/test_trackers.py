@@ -120,3 +120,13 @@ def test_names_that_mlflow_knows() -> None:
 
 def test_a_config_as_a_tracker_keeps_it() -> None:
     assert flatten({"a": {"b": 1, "c": None}, "d": [1, 2], "e": True}) == {"a.b": 1, "d": "[1, 2]", "e": "True"}
+
+
+def test_final_figures_arrive_and_the_end_stays_the_last_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    report = {"test": {"intent": {"accuracy": 0.5, "classes": {"a": 1}}}, "seconds": {"total": 1.0}}
+    done = {"kind": "done", "reason": "finished", "report": report}
+    tell_all(build_config("tensorboard"), tmp_path, [STEP, done])
+    assert read_scalars(tmp_path / "tensorboard")["final/test/intent/accuracy"] == [(1, 0.5)]
+    monkeypatch.setattr(trackers, "open_tracker", lambda *arguments: Failing("finish"))
+    told = tell_all(build_config("wandb"), tmp_path, [STEP, done])
+    assert [event["kind"] for event in told] == ["step", "note", "done"]
