@@ -64,8 +64,8 @@ class Trackers:
             if tracker is not None:
                 self._open[name] = tracker
         values = flatten(config.model_dump(mode="json"))
-        for name in self._open.keys() - known:  # MLflow refuses to hear it twice
-            self._try(name, partial(self._open[name].store_init_configuration, name_values(name, values)))
+        for opened in self._open.keys() - known:  # MLflow refuses to hear it twice
+            self._try(opened, partial(self._open[opened].store_init_configuration, name_values(opened, values)))
 
     def tell(self, event: dict[str, Any]) -> None:
         """Pass an event on, and its points to each tracker. Before the last one they get the final figures and end, so
