@@ -8,14 +8,16 @@ process by itself is a team of one, whose calls cost nothing.
 from __future__ import annotations
 
 import os
-import pickle
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
+
 from chain_core.errors import ChainError, ConfigError, RunError
+from chain_core.modeling.passing import pack, unpack
 
 if TYPE_CHECKING:
     import torch
@@ -65,10 +67,11 @@ class Team:
         """What `action` gives on the main process, where alone it runs; its failure is raised on all."""
         if self.size == 1:
             return action()
-        packed = [pickle.dumps(_attempt(action)) if self.main else None]
-        _call("broadcast_object_list", packed, src=0)
-        assert packed[0] is not None
-        value, failure = pickle.loads(packed[0])
+        packed = None
+        if self.main:
+            packed, failure = _attempt(lambda: pack((action(), None)))
+            packed = packed or pack((None, failure))
+        value, failure = unpack(_broadcast(packed))
         if failure is not None:
             raise agreed(failure)
         return value
@@ -107,17 +110,13 @@ class Team:
         """Every process's value, by rank, on all."""
         if self.size == 1:
             return [value]
-        packed: list[Any] = [None] * self.size
-        _call("all_gather_object", packed, pickle.dumps(value))
-        return [pickle.loads(each) for each in packed]
+        return [unpack(each) for each in _gather(pack(value), self.size)]
 
     def collect(self, value: T) -> list[T]:
         """Every process's value, by rank, on the main one; nothing on the others."""
         if self.size == 1:
             return [value]
-        packed: list[Any] | None = [None] * self.size if self.main else None
-        _call("gather_object", pickle.dumps(value), packed, dst=0)
-        return [pickle.loads(each) for each in packed or ()]
+        return [unpack(each) for each in _gather(pack(value), self.size, to_main=True)]
 
     def decide(self, flag: bool) -> bool:
         """The main process's answer, on all."""
@@ -241,10 +240,41 @@ def portable(error: Exception) -> Exception:
     error = error.with_traceback(None)
     error.__cause__ = error.__context__ = None
     try:
-        pickle.loads(pickle.dumps(error))
+        unpack(np.frombuffer(pack(error), np.uint8))
     except Exception:
         return RuntimeError(f"{type(error).__name__}: {error}")
     return error
+
+
+def _broadcast(packed: bytearray | None) -> np.ndarray:
+    """The main process's bytes, (N,) uint8, on all."""
+    import torch
+
+    length = torch.tensor([len(packed or ())])
+    _call("broadcast", length, src=0)
+    told = (
+        torch.empty(int(length), dtype=torch.uint8) if packed is None else torch.frombuffer(packed, dtype=torch.uint8)
+    )
+    _call("broadcast", told, src=0)
+    return told.numpy()
+
+
+def _gather(packed: bytearray, size: int, *, to_main: bool = False) -> list[np.ndarray]:
+    """All processes' bytes, by rank, on all or on the main one alone; there nothing on the others."""
+    import torch
+    from torch import distributed
+
+    lengths = [torch.zeros(1, dtype=torch.int64) for _ in range(size)]
+    _call("all_gather", lengths, torch.tensor([len(packed)]))
+    told = torch.zeros(int(max(lengths)), dtype=torch.uint8)
+    told[: len(packed)] = torch.frombuffer(packed, dtype=torch.uint8)
+    takes = not to_main or distributed.get_rank() == 0
+    found = [torch.empty_like(told) for _ in lengths] if takes else []
+    if to_main:
+        _call("gather", told, found or None, dst=0)
+    else:
+        _call("all_gather", found, told)
+    return [part.numpy()[: int(length)] for part, length in zip(found, lengths, strict=False)]
 
 
 def _call(name: str, *values: Any, **options: Any) -> Any:

@@ -1,8 +1,7 @@
-"""Which device each process of a team takes, what of an error is passed on, and when a backbone is shared out."""
+"""Which device and which rows each process of a team takes, and when a backbone is shared out."""
 
 from __future__ import annotations
 
-import pickle
 from itertools import chain
 from types import SimpleNamespace
 
@@ -13,7 +12,7 @@ from torch import nn
 from chain_core.config import resolve_config
 from chain_core.errors import ConfigError
 from chain_core.modeling.backbones import sharding
-from chain_core.modeling.team import SOLO, Team, choose_place, portable
+from chain_core.modeling.team import SOLO, Team, choose_place
 
 SECOND = Team(rank=3, size=4, local_rank=1, local_size=2)
 
@@ -55,20 +54,6 @@ def test_a_process_too_many_has_the_last_row():
         slice(1, 2),
         slice(1, 2),
     ]
-
-
-def test_errors_travel():
-    error = ConfigError("must_be_at_most", path="chain.depth", given=13, limit=12)
-    again = pickle.loads(pickle.dumps(portable(error)))
-    assert (str(again), again.path) == (str(error), "chain.depth")
-    memory = pickle.loads(pickle.dumps(portable(torch.OutOfMemoryError("out of memory"))))
-    assert isinstance(memory, torch.OutOfMemoryError)
-
-    class Strange(Exception):
-        def __init__(self, what, other):
-            super().__init__(what)
-
-    assert "Strange: odd" in str(portable(Strange("odd", 1)))
 
 
 class Led(Team):
