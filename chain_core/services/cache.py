@@ -24,8 +24,8 @@ class CachedItem:
     key: str
     folder: Path
     kind: str
-    """states (of positions), pooled (a vector a row), both, or rows (as token ids); partial: states or vectors of which
-    a pass that was broken off will go on."""
+    """states (of positions), pooled (a vector a row), both, rows (as token ids) or translations; partial: states or
+    vectors of which a pass that was broken off will go on."""
     backbone: str
     """Its name, or a folder's last part; "" where unknown."""
     data: str
@@ -87,8 +87,8 @@ def _describe(entry: Entry, names: dict[str, str]) -> CachedItem:
 
 
 def _name_kind(entry: Entry, kinds: Iterable[str]) -> str:
-    if entry.kind == "encoded":
-        return "rows"
+    if entry.kind != "features":
+        return {"encoded": "rows"}.get(entry.kind, entry.kind)
     return "partial" if entry.folder.suffix == PARTIAL else _KINDS.get(tuple(sorted(kinds)), "states")
 
 

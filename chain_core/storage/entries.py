@@ -1,7 +1,8 @@
 """The caches' entries: folders named by their content, evicted least recently used first when there are too many.
 
-features/<key>/   what a frozen backbone gives for rows    layer-6.npy pooled-6.npy …
-encoded/<key>/    rows as token ids                        input_ids.bin … encoded.json
+features/<key>/       what a frozen backbone gives for rows    layer-6.npy pooled-6.npy …
+encoded/<key>/        rows as token ids                        input_ids.bin … encoded.json
+translations/<key>/   texts as a model translates them         texts.jsonl
 
 What is still being computed is an entry too, `<key>-….partial`, that only its own writers read: see `partial`.
 
@@ -27,7 +28,7 @@ from chain_core.paths import get_folder, get_home
 from chain_core.storage.drafts import sweep_drafts, write_whole
 from chain_core.storage.leases import SUFFIX, is_leased
 
-KINDS = ("features", "encoded")
+KINDS = ("features", "encoded", "translations")
 """Folders of the workspace that are caches: nothing is lost but time where they are cleared."""
 META = "meta.json"
 PARTIAL = ".partial"

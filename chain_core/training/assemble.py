@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,12 +24,11 @@ from chain_core.modeling.reads import needs_places, needs_positions
 from chain_core.modeling.team import SOLO, Team
 from chain_core.paths import get_folder
 from chain_core.storage.entries import load_limit
-from chain_core.training.control import ReadControl, heed_early
+from chain_core.training.control import ReadControl, heed_early, watch
 from chain_core.training.feed import Feed, Labels, encode_all_labels
 from chain_core.training.language import Reader, build_causal_labels, build_language_feeds
 
 Emit = Callable[[dict[str, Any]], None]
-EVERY_SECONDS = 0.2
 """At most so often a progress event."""
 GIGABYTE = 1e9
 
@@ -186,14 +184,4 @@ def _read_hidden(
 
 
 def _watch(tell: Emit, read_control: ReadControl) -> Callable[[int, int], None]:
-    """What a long computation calls with (done, total): tells it now and then, raises an Interruption when asked to."""
-    last = time.perf_counter()
-
-    def progress(done: int, total: int) -> None:
-        nonlocal last
-        heed_early(read_control())
-        if time.perf_counter() - last > EVERY_SECONDS or done == total:
-            last = time.perf_counter()
-            tell({"kind": "progress", "phase": "features", "done": done, "total": total})
-
-    return progress
+    return watch("features", tell, lambda: heed_early(read_control()))

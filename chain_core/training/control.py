@@ -8,7 +8,9 @@ Interruption
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from typing import Any
 
 ReadControl = Callable[[], str]
 """What is asked for now: "" (nothing), "stop", "pause" or "cancel". Cheap enough to ask at every batch."""
@@ -48,3 +50,21 @@ def heed_early(word: str) -> None:
     heed(word)
     if word == "stop":
         raise Stopped
+
+
+EVERY_SECONDS = 0.2
+"""Progress is told so often at most."""
+
+
+def watch(phase: str, tell: Callable[[dict[str, Any]], None], check: Callable[[], None]) -> Callable[[int, int], None]:
+    """What a long computation calls with (done, total): it tells them now and then; `check` may raise each time."""
+    last = time.perf_counter()
+
+    def progress(done: int, total: int) -> None:
+        nonlocal last
+        check()
+        if time.perf_counter() - last > EVERY_SECONDS or done == total:
+            last = time.perf_counter()
+            tell({"kind": "progress", "phase": phase, "done": done, "total": total})
+
+    return progress

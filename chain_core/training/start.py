@@ -19,8 +19,7 @@ from torch import Tensor
 from chain_core.config import Config
 from chain_core.data.cells import Note, build_note
 from chain_core.errors import ConfigError
-from chain_core.modeling.backbones.catalogue import BackboneFacts
-from chain_core.modeling.backbones.features import compute_weights_key
+from chain_core.modeling.backbones.catalogue import BackboneFacts, compute_weights_key
 from chain_core.modeling.bundle import load_bundle
 from chain_core.modeling.heads.seats import Seat
 from chain_core.modeling.model import ChainModel

@@ -12,7 +12,6 @@ import hashlib
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ import torch
 from chain_core.data.encode import Encoded
 from chain_core.errors import ResourceError
 from chain_core.modeling.backbones.backbone import Backbone
+from chain_core.modeling.backbones.catalogue import compute_weights_key
 from chain_core.modeling.backbones.shards import write_shards
 from chain_core.modeling.batch import Batch, build_batch
 from chain_core.modeling.chain import compute_pooled
@@ -207,18 +207,3 @@ def compute_cache_key(weights: Path, encoded: Encoded, dtype: torch.dtype, devic
     """The name of a cache's folder: the hash of what its content depends on."""
     parts = (str(VERSION), compute_weights_key(weights), encoded.compute_key(), str(dtype), device.type)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
-
-
-def compute_weights_key(folder: Path) -> str:
-    """A hash of a backbone's config and weights."""
-    files = sorted([*folder.glob("*.safetensors"), folder / "config.json"])
-    return _hash_files(tuple((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files))
-
-
-@lru_cache(maxsize=16)
-def _hash_files(files: tuple[tuple[str, int, int], ...]) -> str:
-    digest = hashlib.sha256()
-    for path, _, _ in files:
-        with open(path, "rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()

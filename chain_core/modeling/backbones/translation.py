@@ -1,55 +1,144 @@
-"""Texts translated there and back by two sequence-to-sequence models, so that they say the same in other words.
+"""Texts translated by sequence-to-sequence models, so that there and back they say the same in other words.
 
 Back-translation as in Sennrich et al. 2016 (arXiv 1511.06709). How a model decodes, greedily or with beams, is what its
 folder's generation config says; nothing is drawn at random.
+
+translations/<key>/   texts.jsonl   a line a text, the longest first; whatever ended the writing, the next call goes on
+                                    after the last whole batch
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import hashlib
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from chain_core.errors import BackboneError
+from chain_core.modeling.backbones.catalogue import compute_tokenizer_key, compute_weights_key
+from chain_core.paths import get_folder
+from chain_core.storage.disk import explain_full_disk
+from chain_core.storage.entries import touch_entry
+from chain_core.storage.leases import take_lease
+from chain_core.storage.locks import hold_folder
 
+VERSION = 1
+"""Of how a text is translated: a change translates again."""
 ROWS = 32
 LONGEST = 512
+"""Tokens, of the text and of its translation."""
+FILE = "texts.jsonl"
+Progress = Callable[[int, int], None]
 
 
 def translate_back(
-    texts: Sequence[str], folders: tuple[Path, Path], device: torch.device, check: Callable[[], None] = lambda: None
+    texts: Sequence[str],
+    folders: tuple[Path, Path],
+    device: torch.device,
+    progress: Progress = lambda done, total: None,
+    meta: Mapping[str, Any] | None = None,
 ) -> list[str]:
     """Each text after both models; "" where a model had nothing to say. Raises BackboneError for an unfit folder.
 
-    `check` is called before every batch and may raise.
+    `progress(translated, to translate)` is called before every batch and may raise. `meta`: see `translate`.
     """
-    there = translate(texts, folders[0], device, check)
-    return translate(there, folders[1], device, check)
+    there = translate(texts, folders[0], device, lambda done, total: progress(done, 2 * total), meta)
+    return translate(there, folders[1], device, lambda done, total: progress(total + done, 2 * total), meta)
+
+
+def translate(
+    texts: Sequence[str],
+    folder: Path,
+    device: torch.device,
+    progress: Progress = lambda done, total: None,
+    meta: Mapping[str, Any] | None = None,
+) -> list[str]:
+    """Each text after one model, in order, computed only where no run did so before.
+
+    `meta` is kept for people to read. Raises ResourceError on a full disk.
+    """
+    _check(folder)
+    order = [number for number, text in enumerate(texts) if text.strip()]
+    order.sort(key=lambda number: -len(texts[number]))
+    read = [texts[number] for number in order]
+    place = get_folder("translations") / _compute_key(read, folder, device)
+    lease = take_lease(place)
+    try:
+        with explain_full_disk(place), hold_folder(place, math.inf, lambda: progress(0, len(read))):
+            touch_entry(place, {**(meta or {}), "backbone": str(folder), "rows": len(read)})
+            done = _translate_on(read, place / FILE, folder, device, progress)
+    finally:
+        lease.release()
+    found = dict(zip(order, done, strict=True))
+    return [found.get(number, "") for number in range(len(texts))]
+
+
+def _compute_key(texts: Sequence[str], folder: Path, device: torch.device) -> str:
+    """The name of an entry: a hash of all that its content depends on."""
+    settings = folder / "generation_config.json"
+    said = settings.read_text(encoding="utf-8") if settings.is_file() else ""
+    parts = (VERSION, ROWS, LONGEST, device.type, compute_weights_key(folder), compute_tokenizer_key(folder), said)
+    digest = hashlib.sha256("\n".join(map(str, parts)).encode())
+    for text in texts:
+        digest.update(json.dumps(text).encode() + b"\n")
+    return digest.hexdigest()[:24]
+
+
+def _translate_on(texts: Sequence[str], file: Path, folder: Path, device: torch.device, progress: Progress) -> list:
+    """The texts' translations, those that are missing appended to the file."""
+    done = _read_whole_batches(file, len(texts))
+    if len(done) < len(texts):
+        file.write_text("".join(map(_write, done)), encoding="utf-8")  # without what was torn
+        with file.open("a", encoding="utf-8") as kept:
+            progress(len(done), len(texts))
+            for part in _translate_batches(texts[len(done) :], folder, device):
+                kept.write("".join(map(_write, part)))
+                kept.flush()
+                done += part
+                progress(len(done), len(texts))
+    return done
+
+
+def _write(text: str) -> str:
+    return json.dumps(text) + "\n"
+
+
+def _read(line: bytes) -> str | None:
+    """None where the line is torn."""
+    try:
+        return str(json.loads(line))
+    except ValueError:
+        return None
+
+
+def _read_whole_batches(file: Path, most: int) -> list[str]:
+    """What stands in the file up to the last whole batch: so the same texts are always translated side by side."""
+    lines = file.read_bytes().splitlines() if file.is_file() else []
+    found = [text for text in takewhile(lambda text: text is not None, map(_read, lines)) if text is not None]
+    return found[:most] if len(found) >= most else found[: len(found) - len(found) % ROWS]
 
 
 @torch.inference_mode()
-def translate(
-    texts: Sequence[str], folder: Path, device: torch.device, check: Callable[[], None] = lambda: None
-) -> list[str]:
-    """Each text after one model, in order."""
+def _translate_batches(texts: Sequence[str], folder: Path, device: torch.device) -> Iterator[list[str]]:
     tokenizer, model = _load(folder)
     model.to(device).eval()
-    translated = [""] * len(texts)
-    order = sorted(
-        (number for number, text in enumerate(texts) if text.strip()), key=lambda number: -len(texts[number])
-    )
-    for start in range(0, len(order), ROWS):
-        check()
-        part = order[start : start + ROWS]
-        inputs = tokenizer([texts[number] for number in part], return_tensors="pt", padding=True, truncation=True,
+    for start in range(0, len(texts), ROWS):
+        inputs = tokenizer(list(texts[start : start + ROWS]), return_tensors="pt", padding=True, truncation=True,
                            max_length=LONGEST).to(device)  # fmt: skip
         length = min(LONGEST, 2 * inputs["input_ids"].shape[1] + 16)
         read = {name: value for name, value in inputs.items() if name in ("input_ids", "attention_mask")}
         outputs = model.generate(**read, do_sample=False, max_new_tokens=length)
-        for number, text in zip(part, tokenizer.batch_decode(outputs, skip_special_tokens=True), strict=True):
-            translated[number] = " ".join(text.split())
-    return translated
+        yield [" ".join(text.split()) for text in tokenizer.batch_decode(outputs, skip_special_tokens=True)]
+
+
+def _check(folder: Path) -> None:
+    if not (folder / "config.json").is_file():
+        raise BackboneError("translation_missing", path="augment.back_translation", folder=str(folder))
 
 
 def _load(folder: Path):
@@ -59,8 +148,6 @@ def _load(folder: Path):
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    if not (folder / "config.json").is_file():
-        raise BackboneError("translation_missing", path="augment.back_translation", folder=str(folder))
     local = {"local_files_only": True, "trust_remote_code": False}
     try:
         model = AutoModelForSeq2SeqLM.from_pretrained(str(folder), use_safetensors=True, dtype=torch.float32, **local)

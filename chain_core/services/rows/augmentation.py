@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from chain_core.data.text import Texts, get_column
 from chain_core.data.words import split_words
 from chain_core.modeling.backbones.catalogue import BackboneFacts
 from chain_core.modeling.backbones.neighbours import find_neighbours
-from chain_core.modeling.backbones.translation import translate_back
+from chain_core.modeling.backbones.translation import Progress, translate_back
 from chain_core.modeling.device import choose_device
 
 POINTING = ("span", "relation")
@@ -28,13 +29,13 @@ POINTING = ("span", "relation")
 
 
 def augment_set(
-    part: RowSet, config: Config, facts: BackboneFacts, check: Callable[[], None] = lambda: None
+    part: RowSet, config: Config, facts: BackboneFacts, progress: Progress = lambda done, total: None
 ) -> tuple[RowSet, list[Note]]:
     """The rows with `augment.copies` changed copies of each train row, in the train split alone; and notes.
 
     Rows of no words get none, nor do rows whose labels point at places in the text; a copy that came out as its
-    row is left out. The same seed gives the same copies. `check` is called between
-    batches that are translated and may raise.
+    row is left out. The same seed gives the same copies. `progress(translated, to translate)` is called between batches
+    that are translated and may raise.
     """
     settings, texts = config.augment, part.texts
     if not settings.copies:
@@ -48,7 +49,7 @@ def augment_set(
         whole, tagged = _split_tagged(rows, tags)
         if len(tagged):
             notes.append(build_note("rows_not_translated", rows=len(tagged)))
-        translated = _translate(texts, whole, config, tags, check)
+        translated = _translate(texts, whole, config, tags, progress)
         repeated = np.concatenate([tagged, np.tile(rows, settings.copies - 1)])
     changed = change_rows(texts, tags, repeated, settings, replacements, random)
     copies = changed if translated is None else join_copies(translated, changed)
@@ -110,7 +111,7 @@ def _read_tags(part: RowSet) -> dict[str, pa.Array]:
 
 
 def _translate(
-    texts: Texts, rows: np.ndarray, config: Config, tags: Mapping[str, pa.Array], check: Callable[[], None]
+    texts: Texts, rows: np.ndarray, config: Config, tags: Mapping[str, pa.Array], progress: Progress
 ) -> Copies:
     """Copies of rows, none of which is tagged, that went through both models of `augment.back_translation`."""
     assert config.augment.back_translation is not None
@@ -120,8 +121,11 @@ def _translate(
     before = [[" ".join(words) for words in first] if texts.kind == "tokens" else first]
     if texts.second is not None:
         before.append(texts.second.take(taken).to_pylist())
-    device = choose_device(config.train.device)
-    after = [translate_back(part, (Path(there), Path(back)), device, check) for part in before]
+    device, meta = choose_device(config.train.device), {"data": config.data.train}
+    after: list[list[str]] = []
+    for part in before:
+        watch = partial(_tell_share, progress, len(after), len(before))
+        after.append(translate_back(part, (Path(there), Path(back)), device, watch, meta))
     words = [split_words(text) for text in after[0]]
     changed = np.zeros(len(rows), bool)
     for old, new in zip(before, after, strict=True):
@@ -131,6 +135,11 @@ def _translate(
     second = None if texts.second is None else pa.array(after[1], texts.second.type).take(kept)
     missing = {name: pa.nulls(len(kept), column.type) for name, column in tags.items()}
     return Copies(rows[kept.to_numpy()], Texts(texts.kind, told, second), missing)
+
+
+def _tell_share(progress: Progress, part: int, parts: int, done: int, total: int) -> None:
+    """Progress in one of several columns of as many texts."""
+    progress(part * total + done, parts * total)
 
 
 def _append(part: RowSet, copies: Copies, tags: Mapping[str, pa.Array]) -> RowSet:

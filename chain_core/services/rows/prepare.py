@@ -29,22 +29,30 @@ from chain_core.services.rows.complete import complete_config
 from chain_core.services.rows.replay import find_bundle, read_replay, widen_task
 from chain_core.services.rows.sets import read_sets
 from chain_core.training.assemble import Material
+from chain_core.training.control import watch
 
 
 def prepare_run(
-    config: Config, folder: Path, check: Callable[[], None] = lambda: None, layers: Sequence[int] = ()
+    config: Config,
+    folder: Path,
+    check: Callable[[], None] = lambda: None,
+    layers: Sequence[int] = (),
+    tell: Callable[[dict[str, Any]], None] = lambda event: None,
 ) -> Material:
     """Rows, tasks and splits of a config, what it left open inferred. Raises ChainError for all that cannot run.
 
-    `check` is called now and then while rows are read or translated; it may raise. `layers`: see Material.
+    `check` is called now and then while rows are read or translated; it may raise. `layers`: see Material. `tell` is
+    given an event for a phase of its own, should there be one, and for what is done of it.
     """
     config, facts, tables, notes = settle_config(config, folder, check)
     unlabelled = read_stages(config, folder, check)
     sets = []
+    if config.augment.copies and config.augment.back_translation is not None:
+        tell({"kind": "phase", "phase": "translating"})
     for part in read_sets(config, tables):
         check()
         notes += [note for task in part.tasks for note in task.notes]
-        part, told = augment_set(part, config, facts, check)
+        part, told = augment_set(part, config, facts, watch("translating", tell, check))
         sets.append(part)
         notes += told
     tasks = list_tasks(config, sets)

@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 
 from chain_core.config import Config, TrainConfig
-from chain_core.modeling.backbones.catalogue import BackboneFacts
-from chain_core.modeling.backbones.features import compute_weights_key
+from chain_core.modeling.backbones.catalogue import BackboneFacts, compute_weights_key
 from chain_core.services.runs.checkpoint_names import FOLDER, list_checkpoints
 from chain_core.storage.folders import sweep_draft_folders
 from chain_core.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint

@@ -141,7 +141,7 @@ def _execute(
     tell({"kind": "phase", "phase": "reading"})
     # A run that goes on has something to report on: a stop waits until its training is there again.
     early = read_control if journal.checkpoint is None else partial(_read_but_stop, read_control)
-    material = hand_out(team, lambda: prepare_run(config, folder, lambda: heed_early(early()), layers))
+    material = hand_out(team, lambda: prepare_run(config, folder, lambda: heed_early(early()), layers, tell))
     release_memory()
     config = material.config
     for note in material.notes:

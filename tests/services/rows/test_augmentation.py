@@ -12,10 +12,13 @@ import yaml
 from chain_core.config import resolve_config
 from chain_core.data.words import split_words
 from chain_core.errors import BackboneError, DataError
+from chain_core.modeling.backbones import translation
 from chain_core.modeling.backbones.translation import translate, translate_back
 from chain_core.reports.predictions import load_predictions
+from chain_core.services.cache import list_items
 from chain_core.services.drafts.checks import inspect_draft
 from chain_core.services.runs.execute import execute_run, prepare_run
+from chain_core.training.control import Paused
 from tests.tiny import build_commands, save_tiny_translator, write_rows
 
 HEADS = {
@@ -129,6 +132,69 @@ def test_translation_is_greedy_and_in_order(translator):
     assert first == translate(texts, translator, CPU)
     assert first[3] == translate([texts[3]], translator, CPU)[0]
     assert translate_back(texts, (translator, translator), CPU) == translate(first, translator, CPU)
+
+
+@pytest.fixture
+def loaded(monkeypatch):
+    """The folders of the models that were loaded."""
+    folders = []
+    load = translation._load
+    monkeypatch.setattr(translation, "_load", lambda folder: [folders.append(folder), load(folder)][1])
+    return folders
+
+
+def test_what_was_translated_is_read_again(translator, loaded):
+    texts = [f"turn on light {number}" for number in range(70)]
+    whole = translate(texts, translator, CPU)
+    assert translate(texts, translator, CPU) == whole
+    assert len(loaded) == 1
+    assert translate(texts[:40], translator, CPU) == whole[:40]
+    assert len(loaded) == 2, "other texts are an entry of their own"
+
+
+@pytest.mark.parametrize("torn", [b"", b'"half a li', b"\0\0\0\n", b'"one more"\n'])
+def test_a_translation_that_was_broken_off_goes_on(translator, home, torn):
+    texts = [f"turn on light {number}" for number in range(70)]
+    seen = []
+
+    def progress(done, total):
+        seen.append(done)
+        if done == 64 and 70 not in seen:
+            raise Paused
+
+    with pytest.raises(Paused):
+        translate(texts, translator, CPU, progress)
+    (file,) = home.glob("translations/*/texts.jsonl")
+    with file.open("ab") as kept:
+        kept.write(torn)
+    seen[:] = [70]
+    whole = translate(texts, translator, CPU, progress)
+    assert seen == [70, 64, 70], "two batches were there"
+    file.unlink()
+    assert translate(texts, translator, CPU) == whole
+
+
+def test_a_run_tells_how_far_it_has_translated(folder, backbone, translator):
+    write_rows(
+        folder / "train.jsonl", [{"a": f"turn on light {number}", "y": "xy"[number % 2]} for number in range(60)]
+    )
+    mapping = build_mapping(
+        backbone, data={"train": "train.jsonl", "validation": 0.2}, input={"text": "a"},
+        heads={"y": {"kind": "classification", "column": "y"}},
+        augment={"copies": 1, "back_translation": [str(translator), str(translator)]},
+    )  # fmt: skip
+    events = []
+    prepare_run(resolve_config(mapping), folder, tell=events.append)
+    assert events[0] == {"kind": "phase", "phase": "translating"}
+    assert events[-1] == {"kind": "progress", "phase": "translating", "done": 96, "total": 96}
+    there, *_ = sorted(list_items(), key=lambda item: item.used)
+    assert (there.kind, there.backbone, there.data, there.rows) == ("translations", "t5", folder.name, 48)
+
+    def pause():
+        raise Paused
+
+    with pytest.raises(Paused):
+        prepare_run(resolve_config(mapping), folder, pause)
 
 
 def test_the_first_copy_is_translated_where_no_tags_are(folder, backbone, translator):
