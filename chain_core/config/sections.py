@@ -5,20 +5,19 @@ Widths are numbers of features, fractions are in [0, 1], lengths are in tokens.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from chain_core.config.fields import MAX_DEPTH, Count, Depth, Float, Int, Section, Share, Tie, name_switch
 
-HEAD_KINDS = (
-    *("classification", "multilabel", "regression", "tagging", "span", "relation"),
-    *("masked_lm", "causal_lm", "next_sentence"),
-)
-SELF_SUPERVISED = ("masked_lm", "causal_lm", "next_sentence")
+SelfSupervised = Literal["masked_lm", "causal_lm", "next_sentence"]
+HeadKind = Literal["classification", "multilabel", "regression", "tagging", "span", "relation", SelfSupervised]
+LinkKind = Literal["linear", "bottleneck", "attention", "conv", "backbone"]
+Tuning = Literal["frozen", "lora", "rslora", "dora", "adalora", "ia3", "prefix", "norm", "full"]
+HEAD_KINDS, LINK_KINDS, TUNINGS = get_args(HeadKind), get_args(LinkKind), get_args(Tuning)
+SELF_SUPERVISED = get_args(SelfSupervised)
 """Kinds of heads that need no column: what they predict is made from the texts themselves."""
-LINK_KINDS = ("linear", "bottleneck", "attention", "conv", "backbone")
-TUNINGS = ("frozen", "lora", "rslora", "dora", "adalora", "ia3", "prefix", "norm", "full")
 LORA_TUNINGS = ("lora", "rslora", "dora", "adalora")
 """Tunings that add two factors to linear layers."""
 POSITION_KINDS = ("tagging", "span", "relation", "masked_lm", "causal_lm")
@@ -56,7 +55,7 @@ class BackboneConfig(Section):
     """The pretrained model: a packaged name, a local folder, or a hub id; and how it is tuned."""
 
     name: str = Field(default="minilm-l6", min_length=1)
-    tuning: Literal["frozen", "lora", "rslora", "dora", "adalora", "ia3", "prefix", "norm", "full"] = "frozen"
+    tuning: Tuning = "frozen"
     """LoRA (Hu et al. 2021, arXiv 2106.09685), rsLoRA (Kalajdzievski 2023, arXiv 2312.03732), DoRA (Liu et al. 2024,
     arXiv 2402.09353), AdaLoRA (Zhang et al. 2023, arXiv 2303.10512), IA3 (Liu et al. 2022, arXiv 2205.05638), prefix
     tuning (Li and Liang 2021, arXiv 2101.00190), norm: only the layers' norms, full: every weight."""
@@ -79,7 +78,7 @@ class BackboneConfig(Section):
 class LinkConfig(Section):
     """One link: z_k = x_k + f_k(x_k), where x_k joins the last state and the link's tap."""
 
-    kind: Literal["auto", "linear", "bottleneck", "attention", "conv", "backbone"] = "auto"
+    kind: Literal["auto", LinkKind] = "auto"
     """auto: where heads tag, conv with attention as the last link; where other heads work on positions, or links are
     tied or begin from the backbone, attention; else bottleneck, which works on pooled vectors, in moments."""
     density: Share = 1.0
@@ -121,10 +120,7 @@ class ChainConfig(Section):
 class HeadConfig(Section):
     """One task's output module and loss, at one or several depths."""
 
-    kind: Literal[
-        "classification", "multilabel", "regression", "tagging", "span", "relation",
-        "masked_lm", "causal_lm", "next_sentence",
-    ]  # fmt: skip
+    kind: HeadKind
     column: str = ""
     """What it predicts; none for the three self-supervised kinds."""
     data: str | None = None
@@ -233,7 +229,7 @@ class StageConfig(Section):
     """One phase of training. What is null is as in `train`, `data` and `chain`."""
 
     name: str | None = Field(default=None, min_length=1, max_length=60)
-    objective: Literal["tasks", "masked_lm", "causal_lm", "next_sentence"] = "tasks"
+    objective: Literal["tasks", SelfSupervised] = "tasks"
     data: str | None = None
     """Unlabelled rows of a self-supervised objective; null: the train rows."""
     epochs: Int = Field(default=1, ge=1, le=10_000)
