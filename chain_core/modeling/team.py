@@ -213,6 +213,17 @@ def agreed(error: Exception) -> Exception:
     return error
 
 
+def alone(error: Exception) -> Exception:
+    """An error that the other processes cannot have met: they wait for this one."""
+    error.agreed = False  # type: ignore[attr-defined]
+    return error
+
+
+def is_alone(error: BaseException) -> bool:
+    """Whether it is known that no other process has failed with it."""
+    return getattr(error, "agreed", None) is False
+
+
 def is_agreed(team: Team, error: BaseException) -> bool:
     """Whether the other processes have failed with it as well, so that all can go on in the same way."""
     return team.size == 1 or getattr(error, "agreed", False)

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from chain_core.data.cells import build_note
+from chain_core.errors import ResourceError
 from chain_core.modeling.backbones.sharding import collect_whole
 from chain_core.modeling.batch import Batch
 from chain_core.modeling.device import explain_memory, is_out_of_memory, release_devices
 from chain_core.modeling.model import ChainModel
-from chain_core.modeling.team import is_agreed
+from chain_core.modeling.team import alone, is_agreed
 from chain_core.training.checkpoint import (
     Checkpoint,
     list_trained,
@@ -136,7 +137,9 @@ class Lesson:
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
-                if course.accumulate * course.team.size >= rows or not is_agreed(course.team, error):
+                if not is_agreed(course.team, error):
+                    raise alone(self._explain_short()) from error
+                if course.accumulate * course.team.size >= rows:
                     raise explain_memory(course.device, stage.settings.batch_size) from error
             # Not before the error is gone, which holds on to all that the step had computed.
             self.optimiser.zero_grad(set_to_none=True)
@@ -144,6 +147,12 @@ class Lesson:
             course.accumulate *= 2
             each = -(-stage.settings.batch_size // (course.accumulate * course.team.size))
             yield {"kind": "note", **build_note("memory_short", parts=course.accumulate, rows=each)}
+
+    def _explain_short(self) -> ResourceError:
+        """Memory was short in the midst of a pass that the other processes cannot make without this one."""
+        team, size = self.course.team, self.stage.settings.batch_size
+        numbers = {"process": team.rank + 1, "processes": team.size, "parts": self.course.accumulate}
+        return ResourceError("memory_sharded", batch_size=size, more=2 * self.course.accumulate, **numbers)
 
     # ---- checkpoints: between two steps, or before an epoch is judged
 

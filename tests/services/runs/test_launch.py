@@ -58,6 +58,20 @@ def test_what_is_wrong_is_one_sentence(folder, home):
     assert told[1] == ("", "")
 
 
+def test_memory_that_is_short_in_a_sharded_pass_ends_all_with_one_sentence(folder, home):
+    wishes = ["backbone.tuning=full", "train.shard='on'", "train.accumulate=2"]
+    processes = start_two(
+        "tests.services.runs.short", "train", str(folder / "run.yaml"), "--out", str(folder / "out"),
+        *(part for wish in wishes for part in ("--set", wish)), home=home,
+    )  # fmt: skip
+    told = [process.communicate(timeout=100) for process in processes]
+    assert [process.returncode for process in processes] == [2, 2]
+    assert told[0][1].splitlines()[-1].startswith("Process 2 of 2 ran out of memory")
+    assert "train.accumulate to 4" in told[0][1].splitlines()[-1]
+    assert "Traceback" not in told[0][1]
+    assert told[1] == ("", "")
+
+
 def test_a_process_that_is_killed_leaves_nobody_waiting(folder, home):
     config = json.loads((folder / "run.yaml").read_text())
     config["train"] |= {"epochs": 10000, "checkpoint_steps": 1}
