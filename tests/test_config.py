@@ -418,8 +418,9 @@ def test_the_readme_tells_every_key_and_its_default(key: str, default: Any) -> N
 def test_bare_on_and_off_are_words_here(word: str) -> None:
     config = resolve_config(load_yaml(f"data: {{train: x}}\nchain: {{lexical: {word}}}"))
     assert config.chain.lexical == word
-    overridden = resolve_config(apply_overrides({"data": {"train": "x"}}, [f"chain.lexical={word}"]))
-    assert overridden.chain.lexical == word
+    overrides = [f"chain.lexical={word}", f"train.shard={word}"]
+    overridden = resolve_config(apply_overrides({"data": {"train": "x"}}, overrides))
+    assert (overridden.chain.lexical, overridden.train.shard) == (word, word)
     assert resolve_config(load_yaml(dump_yaml(config))) == config
 
 

@@ -191,7 +191,7 @@ class TrainConfig(Section):
     """The same by steps; null: not by steps."""
     trackers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ()
     """Programs that get the curves as well."""
-    shard: Literal["auto", "on", "off"] = "auto"
+    shard: Annotated[Literal["auto", "on", "off"], BeforeValidator(name_switch)] = "auto"
     """Whether several processes share a tuned backbone's layers out; auto: where they would take more than a third of
     a device's memory. Without meaning where one process trains."""
     seed: Int = Field(default=0, ge=0, lt=2**32)
