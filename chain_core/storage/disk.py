@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,11 +13,23 @@ from chain_core.errors import ResourceError
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """No space left, the user's quota used up, a file larger than the file system takes."""
+LITTLE = 50_000_000
+"""Bytes below which the database, a run's events and its checkpoint may find no room from one moment to the next."""
 
 
 def is_full(error: BaseException) -> bool:
     """Whether an error says that the disk takes no more."""
     return isinstance(error, OSError) and error.errno in FULL
+
+
+def find_lack(folder: Path) -> int | None:
+    """How many bytes are free on a folder's disk where that is too little to work with; None where there is room, or
+    where the system does not say. A quota of the user's own is not seen."""
+    try:
+        free = shutil.disk_usage(folder).free
+    except OSError:
+        return None
+    return free if free < LITTLE else None
 
 
 @contextmanager

@@ -1,4 +1,5 @@
-"""A word on whichever page is open when a run ends: once for each run, none for what had ended before."""
+"""A word on whichever page is open when a run ends: once for each run, none for what had ended before; and as long as
+the disk is full, since a run can then not even write down that it has failed."""
 
 from __future__ import annotations
 
@@ -7,7 +8,9 @@ from collections.abc import Iterable
 import streamlit as st
 
 from chain_core.errors import ChainError
+from chain_core.paths import get_home
 from chain_core.services.store.records import ACTIVE, ENDED, Run
+from chain_core.storage.disk import find_lack
 from chain_core.ui.backend import get_store
 from chain_core.ui.escape import escape_markdown
 from chain_core.ui.language import t
@@ -20,7 +23,8 @@ _ICONS = {"finished": "check_circle", "stopped": "stop_circle", "cancelled": "ca
 
 
 def show_notices() -> None:
-    """Tell what has ended since this session last looked; look again by itself while something goes on."""
+    """Tell that the disk is full, and what has ended since this session last looked; look again by itself while
+    something goes on."""
     st.fragment(_look, run_every=EVERY_SECONDS if _read() else None)()
 
 
@@ -32,7 +36,10 @@ def _read(watched: Iterable[str] = ()) -> dict[str, str]:
 
 
 def _look() -> None:
-    """One small query, and one for each run that has ended."""
+    """One look at the disk, one small query, and one for each run that has ended."""
+    free = find_lack(get_home())
+    if free is not None:
+        st.error(t("notices.disk_full", free=f"{free / 1e6:.0f}"), icon=":material/hard_drive:")
     watched: set[str] = st.session_state.get(_WATCHED, set())
     states = _read(watched)
     ended = sorted(run_id for run_id in watched if states.get(run_id) in ENDED)

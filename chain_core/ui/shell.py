@@ -41,8 +41,8 @@ def open_page(name: str) -> None:
     st.html(STYLE)
     st.title(t(f"{name}.title"), anchor=False)
     st.caption(t(f"{name}.caption"))
+    show_notices()  # first: on a full disk the next line may be where the script ends
     guard(get_supervisor)
-    show_notices()
 
 
 def build_navigation() -> Any:

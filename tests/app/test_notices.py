@@ -1,13 +1,26 @@
-"""A word on whichever page is open when a run ends."""
+"""A word on whichever page is open when a run ends, or as long as the disk is full."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import cycle
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from chain_core.messages import LANGUAGES, render
 from chain_core.services.store.store import Store
+from chain_core.storage import disk
+from chain_core.ui.shell import PAGES
 from tests.app.harness import open_page, run
+from tests.services.filling import fill, open_small_disk
 from tests.services.seed import add_done, add_run
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    yield from open_small_disk(tmp_path / "disk", 8)
 
 
 @pytest.fixture
@@ -23,6 +36,43 @@ def end(store: Store, run_id: str, state: str = "finished") -> None:
     store.append_events(run_id, events if state == "finished" else [], claim=taken.claim)
     error = {"code": "worker_killed", "params": {"status": "9"}} if state == "failed" else None
     store.finish_run(run_id, state, error, taken.claim)
+
+
+@pytest.mark.parametrize(("name", "language"), zip(PAGES, cycle(LANGUAGES)))
+def test_a_full_disk_is_told_on_every_page_until_there_is_room(
+    home: Path, monkeypatch: pytest.MonkeyPatch, name: str, language: str
+) -> None:
+    asked = []
+
+    def measure(folder: Path) -> SimpleNamespace:
+        asked.append(folder)
+        return SimpleNamespace(free=free, used=0, total=1 << 40)
+
+    free = 2_345_678
+    monkeypatch.setattr(disk, "shutil", SimpleNamespace(disk_usage=measure))
+    page = open_page(name, language)
+    assert page.error[0].value == render("notices.disk_full", language, free="2")
+    assert asked == [home], "once a run of the script"
+    free = disk.LITTLE
+    assert not run(page).error
+
+
+def test_nothing_but_the_page_needs_a_byte_of_a_full_disk(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that has failed cannot be written down: the page that still shows it as running says why."""
+    monkeypatch.setenv("CHAIN_HOME", str(small_disk))
+    store = Store()
+    add_run(store, "mine")
+    taken = store.claim_run({})
+    assert taken is not None
+    fill(small_disk / "ballast")
+    page = open_page("runs", run=taken.id)
+    assert page.error[0].value == render("notices.disk_full", "en", free="0")
+    (small_disk / "ballast").unlink()
+    with (small_disk / "ballast").open("wb") as file:
+        file.truncate(1)
+    monkeypatch.setattr(disk, "LITTLE", 1_000_000)
+    assert not run(page).error
+    store.close()
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

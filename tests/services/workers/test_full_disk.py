@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from chain_core.services.workers import recorder
 from chain_core.services.workers.jobs import perform_run
 from tests.faults.compare import find_problems
 from tests.faults.material import build_config, prepare_material
+from tests.services.filling import fill, open_small_disk
 from tests.services.waiting import wait_for
 
 FILL_AT = 13
@@ -26,26 +26,8 @@ FILL_AT = 13
 @pytest.fixture
 def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A workspace on a disk of its own."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=40m", "none", str(folder)], capture_output=True)
-    if mounted.returncode:
-        pytest.skip("no disk may be mounted here")
-    monkeypatch.setenv("CHAIN_HOME", str(folder))
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
-def fill(path: Path) -> None:
-    """Until there is no byte left."""
-    with path.open("ab", buffering=0) as file:
-        for size in (1 << 16, 1 << 8, 1):
-            while True:
-                try:
-                    if not file.write(b"x" * size):
-                        break
-                except OSError:
-                    break
+    monkeypatch.setenv("CHAIN_HOME", str(tmp_path / "disk"))
+    yield from open_small_disk(tmp_path / "disk", 40)
 
 
 def claim(store: Store) -> Run:
