@@ -217,14 +217,14 @@ def test_another_sweep_is_chosen_and_an_unknown_one_is_said(store: Store, draft:
 def test_a_sweep_is_renamed(store: Store, draft: dict) -> None:
     group_id = add_sweep(store, draft, "chain.depth=0,1")
     page = open_page("sweeps")
-    page.text_input(key=f"sweep_name_{group_id}").input(" how *deep* ")
+    page.text_input(key=f"sweep_name_{group_id}_0").input(" how *deep* ")
     run(page)
     assert page.subheader[0].value == r"how \*deep\*"
     assert {entry.name for entry in store.list_runs()} == {"how *deep* · depth 0", "how *deep* · depth 1"}
-    page.text_input(key=f"sweep_name_{group_id}").input("  ")
+    page.text_input(key=f"sweep_name_{group_id}_1").input("  ")
     run(page)
     assert page.error
-    assert page.text_input(key=f"sweep_name_{group_id}").value == "how *deep*"
+    assert page.text_input(key=f"sweep_name_{group_id}_2").value == "how *deep*"
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

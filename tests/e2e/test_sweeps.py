@@ -50,6 +50,8 @@ def delete_and_bring_back(screen: Screen, store: Store) -> None:
     runs = {run.id for run in store.list_runs(group_id=sweep)}
     assert len(runs) == 2
     screen.find(f"sweep_more_{sweep}").locator("button").first.click()
+    name = screen.find(f"sweep_name_{sweep}").locator("input")
+    assert name.input_value() == store.list_groups()[0].name, "also in a popover that was shut while the page ran again"
     screen.find(f"sweep_delete_{sweep}").locator("button").first.click()
     undo = screen.find(f"sweep_undo_{sweep}")
     screen.wait_for_text(re.compile("is deleted, with 2 runs"))

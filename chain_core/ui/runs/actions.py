@@ -97,19 +97,19 @@ def _show_control(run: Run, control: str) -> None:
 def _show_menu(run: Run) -> None:
     """Name, tags, priority, the config, and what takes something away."""
     store = get_store()
-    hold(name := f"run_name_{run.id}", run.name)
-    st.text_input(t("runs.rename"), max_chars=MOST_NAME, key=name, on_change=_rename, args=(run.id, name))
-    hold(tags := f"run_tags_{run.id}", list(run.tags))
+    name = follow(f"run_name_{run.id}", run.name)
+    st.text_input(t("runs.rename"), run.name, max_chars=MOST_NAME, key=name, on_change=_rename, args=(run.id, name))
+    tags = follow(f"run_tags_{run.id}", list(run.tags))
     st.multiselect(
-        t("runs.tags"), sorted({*guard(store.list_tags), *run.tags}, key=str.casefold), key=tags,
+        t("runs.tags"), sorted({*guard(store.list_tags), *run.tags}, key=str.casefold), run.tags, key=tags,
         max_selections=MOST_TAGS, accept_new_options=True, placeholder=t("runs.tags_new"), on_change=_tag,
         args=(run.id, tags),
     )  # fmt: skip
     if run.state in ("queued", "paused"):
-        hold(priority := f"run_priority_{run.id}", run.priority)
+        priority = follow(f"run_priority_{run.id}", run.priority)
         st.number_input(
-            t("runs.priority"), -MOST_PRIORITY, MOST_PRIORITY, step=1, key=priority, help=t("runs.priority_help"),
-            on_change=_prioritise, args=(run.id, priority),
+            t("runs.priority"), -MOST_PRIORITY, MOST_PRIORITY, run.priority, step=1, key=priority,
+            help=t("runs.priority_help"), on_change=_prioritise, args=(run.id, priority),
         )  # fmt: skip
     st.download_button(
         t("runs.config"), read_config(run), file_name=f"{run.id}.yaml", mime="application/yaml",
@@ -128,22 +128,33 @@ def _show_menu(run: Run) -> None:
         )  # fmt: skip
 
 
-def hold(key: str, value: Any) -> None:
-    """A widget shows what the store has, also after it was changed elsewhere."""
-    if st.session_state.get(key) != value:
-        st.session_state[key] = value
+def follow(name: str, value: Any) -> str:
+    """The key of a widget whose default is what the store has. It is another one where that was changed elsewhere, or
+    came out otherwise than the user had it: a widget in a popover that is shut hears of no new value, and would hand
+    its old one in when it opens."""
+    turn, known = st.session_state.get(name, (0, value))
+    turn += known != value
+    st.session_state[name] = (turn, value)
+    return f"{name}_{turn}"
+
+
+def take(key: str) -> Any:
+    """In a callback: what the user has made of a widget that follows the store."""
+    name, _, turn = key.rpartition("_")
+    st.session_state[name] = (int(turn), st.session_state[key])
+    return st.session_state[key]
 
 
 def _rename(run_id: str, key: str) -> None:
-    act(get_store().rename_run, run_id, st.session_state[key])
+    act(get_store().rename_run, run_id, take(key))
 
 
 def _tag(run_id: str, key: str) -> None:
-    act(get_store().set_tags, run_id, st.session_state[key])
+    act(get_store().set_tags, run_id, take(key))
 
 
 def _prioritise(run_id: str, key: str) -> None:
-    act(get_store().set_priority, run_id, st.session_state[key])
+    act(get_store().set_priority, run_id, take(key))
 
 
 def _delete(run_id: str) -> None:

@@ -10,7 +10,7 @@ from chain_core.services.store.records import Group
 from chain_core.services.sweeps.trials import MOST_NAME, rename_sweep
 from chain_core.ui.backend import get_store
 from chain_core.ui.language import t
-from chain_core.ui.runs.actions import act, hold, show_undos
+from chain_core.ui.runs.actions import act, follow, show_undos, take
 from chain_core.ui.shell import escape_markdown, guard
 
 
@@ -18,10 +18,10 @@ def show_menu(group: Group) -> None:
     """Behind a button: what is seldom wanted. Each sweep has its own: after a delete, a second click is one on nothing
     rather than on the next sweep's."""
     with st.popover(t("runs.more"), icon=":material/more_horiz:", key=f"sweep_more_{group.id}"):
-        hold(name := f"sweep_name_{group.id}", group.name)
+        name = follow(f"sweep_name_{group.id}", group.name)
         st.text_input(
-            t("sweeps.rename"), max_chars=MOST_NAME, key=name, help=t("sweeps.rename_help"), on_change=_rename,
-            args=(group.id, name),
+            t("sweeps.rename"), group.name, max_chars=MOST_NAME, key=name, help=t("sweeps.rename_help"),
+            on_change=_rename, args=(group.id, name),
         )  # fmt: skip
         st.button(
             t("sweeps.delete"), icon=":material/delete:", key=f"sweep_delete_{group.id}",
@@ -30,7 +30,7 @@ def show_menu(group: Group) -> None:
 
 
 def _rename(group_id: str, key: str) -> None:
-    act(rename_sweep, get_store(), group_id, st.session_state[key])
+    act(rename_sweep, get_store(), group_id, take(key))
 
 
 def _delete(group_id: str) -> None:
