@@ -12,7 +12,7 @@ from typing import Any
 PRESETS: dict[str, dict[str, Any]] = {
     "fast": {
         "backbone": {"tuning": "frozen"},
-        "chain": {"depth": 4, "links": {"dropout": 0.0}},
+        "chain": {"depth": 3, "links": {"dropout": 0.0}},
         "train": {"epochs": 6, "batch_size": 16, "learning_rate": 1e-3},
     },
     "balanced": {

@@ -98,7 +98,7 @@ class LinkConfig(Section):
 class ChainConfig(Section):
     """The links between the backbone and the heads."""
 
-    depth: Int = Field(default=4, ge=0, le=MAX_DEPTH)
+    depth: Int = Field(default=3, ge=0, le=MAX_DEPTH)
     width: Int = Field(default=256, ge=8, le=4096)
     taps: tuple[Annotated[Int, Field(ge=0)], ...] | None = None
     """The backbone layer each link reads (0: the embeddings); null: evenly spaced, ending at the last."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from chain_core.config import merge
+from chain_core.presets import PRESETS
 from tests.benchmarks.jobs import Job
 from tests.benchmarks.rows import DATA
 
@@ -76,8 +77,9 @@ def build_race(layers: int) -> list[Contender]:
     ]  # fmt: skip
 
 
-FROZEN: Settings = {"preset": "fast"}
-_FAST_DEPTH = 4
+_LINKS = 4
+FROZEN: Settings = {"preset": "fast", "chain": {"depth": _LINKS}}
+"""What the ablations start from: one link more than they have found to be enough."""
 
 
 def build_depths(layers: int) -> list[Contender]:
@@ -122,10 +124,10 @@ def build_ablations(layers: int) -> list[Contender]:
         ],
         "width": [(f"width-{width}", f"width {width}", {"width": width}) for width in (128, 384)],
         "taps": [
-            ("taps-last", "every link taps the last layer", {"taps": [last] * _FAST_DEPTH}),
-            ("taps-top", "taps the top layers", {"taps": [max(last - 3 + link, 0) for link in range(_FAST_DEPTH)]}),
+            ("taps-last", "every link taps the last layer", {"taps": [last] * _LINKS}),
+            ("taps-top", "taps the top layers", {"taps": [max(last - 3 + link, 0) for link in range(_LINKS)]}),
             ("taps-low", "taps from the embeddings on",
-             {"taps": [round(link * last / (_FAST_DEPTH - 1)) for link in range(_FAST_DEPTH)]}),
+             {"taps": [round(link * last / (_LINKS - 1)) for link in range(_LINKS)]}),
         ],
         "init": [
             ("init-random", "random init", {"links": {"init": "random"}}),
@@ -139,7 +141,7 @@ def build_ablations(layers: int) -> list[Contender]:
         "detach": [("detach", "gradients stop at each link", {"links": {"detach": True}})],
         "lexical": [("lexical-off", "no lexical tap", {"lexical": "off"})],
     }  # fmt: skip
-    contenders = [Contender("base", "preset fast: 4 links, frozen backbone", settings=FROZEN, axis="base")]
+    contenders = [Contender("base", "preset fast with 4 links, frozen backbone", settings=FROZEN, axis="base")]
     contenders += [
         Contender(name, title, settings=merge(FROZEN, {"chain": over}), base=_OTHER_BASES.get(name, "base"), axis=axis)
         for axis, rows in links.items()
@@ -248,13 +250,15 @@ def build_jobs(
     uncapped: bool = False,
     **common: Any,
 ) -> list[Job]:
-    """Every job of an experiment; `common` goes into each."""
+    """Every job of an experiment; `common` goes into each. What a preset says is written out: so a preset that has
+    changed is measured anew."""
     jobs = []
     for name in data or experiment.data:
         for contender in experiment.build(layers):
             if not only or contender.name in only:
                 for part, tasks in _split(contender, name):
                     settings = {k: v for k, v in contender.settings.items() if not (uncapped and k == "cap_seconds")}
+                    settings = merge(PRESETS.get(settings.get("preset", ""), {}), settings)
                     jobs += [
                         Job(experiment.name, name, part, seed, contender.runner, settings, tasks,
                             own_cache=experiment.own_cache, **common)
