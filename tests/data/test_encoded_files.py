@@ -138,8 +138,8 @@ def start_writer(backbone, pause):
 
 def test_two_processes_write_one_entry(backbone, tokenizer):
     processes = [start_writer(backbone, 0.002) for _ in range(2)]
-    answers = {process.communicate(timeout=120)[0] for process in processes}
-    assert [process.returncode for process in processes] == [0, 0]
+    answers = {process.stdout.read() for process in processes}  # with what came along with "ready"
+    assert [process.wait(60) for process in processes] == [0, 0]
     assert len(answers) == 1
     (folder,) = get_folder("encoded").iterdir()
     assert not [path.name for path in folder.iterdir() if path.name.startswith(".")]
