@@ -11,7 +11,8 @@ from collections.abc import Callable
 from chain_core.cli.parts import get_status, say_end
 from chain_core.errors import RunError
 from chain_core.modeling.alarm import listen, sound
-from chain_core.modeling.team import Team, is_alone, join_team
+from chain_core.modeling.failures import is_alone
+from chain_core.modeling.team import Team, join_team
 
 LINGER = 1.0
 """Seconds in which the others hear of a failure as well: it may be the main process that keeps what they look at."""

@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from chain_core.modeling.failures import portable
 from chain_core.modeling.passing import pack, unpack
-from chain_core.modeling.team import Team, portable
+from chain_core.modeling.team import Team
 
 EVERY_SECONDS = 0.5
 FAILURE, HEARD, MAIN_HEARD = "chain/failure", "chain/heard", "chain/main heard"

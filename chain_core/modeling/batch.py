@@ -138,6 +138,12 @@ def spread(offsets: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return np.where(mask, starts[:, None] + steps, starts[:, None].clip(max=max(int(offsets[-1]) - 1, 0))), mask
 
 
+def list_places(offsets: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Flat positions of the rows' items, row after row, (S,) int64."""
+    starts, lengths = offsets[rows], offsets[rows + 1] - offsets[rows]
+    return np.repeat(starts - (np.cumsum(lengths) - lengths), lengths) + np.arange(int(lengths.sum()))
+
+
 def _ids(flat: np.ndarray, index: np.ndarray, mask: np.ndarray) -> Tensor:
     return torch.from_numpy(np.where(mask, flat[index], 0).astype(np.int64))
 

@@ -8,7 +8,6 @@ process by itself is a team of one, whose calls cost nothing.
 from __future__ import annotations
 
 import os
-import traceback
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -16,7 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from chain_core.errors import ChainError, ConfigError, RunError
+from chain_core.errors import ConfigError, RunError
+from chain_core.modeling.failures import agreed, portable
 from chain_core.modeling.passing import pack, unpack
 
 if TYPE_CHECKING:
@@ -207,28 +207,6 @@ def choose_place(team: Team, name: str) -> str:
     return f"cuda:{team.local_rank}"
 
 
-def agreed(error: Exception) -> Exception:
-    """An error that every process raises at the same place."""
-    error.agreed = True  # type: ignore[attr-defined]
-    return error
-
-
-def alone(error: Exception) -> Exception:
-    """An error that the other processes cannot have met: they wait for this one."""
-    error.agreed = False  # type: ignore[attr-defined]
-    return error
-
-
-def is_alone(error: BaseException) -> bool:
-    """Whether it is known that no other process has failed with it."""
-    return getattr(error, "agreed", None) is False
-
-
-def is_agreed(team: Team, error: BaseException) -> bool:
-    """Whether the other processes have failed with it as well, so that all can go on in the same way."""
-    return team.size == 1 or getattr(error, "agreed", False)
-
-
 def _raise_first(failures: Iterable[Exception | None]) -> None:
     from chain_core.modeling.device import is_out_of_memory
 
@@ -242,19 +220,6 @@ def _attempt(action: Callable[[], T]) -> tuple[T | None, Exception | None]:
         return action(), None
     except Exception as error:
         return None, portable(error)
-
-
-def portable(error: Exception) -> Exception:
-    """An error that can be passed on, without the tensors that its traceback holds on to."""
-    if not isinstance(error, ChainError | OSError):
-        error.add_note("".join(traceback.format_exception(error)))
-    error = error.with_traceback(None)
-    error.__cause__ = error.__context__ = None
-    try:
-        unpack(np.frombuffer(pack(error), np.uint8))
-    except Exception:
-        return RuntimeError(f"{type(error).__name__}: {error}")
-    return error
 
 
 def _broadcast(packed: bytearray | None) -> np.ndarray:

@@ -52,10 +52,14 @@ class Partial:
         if time.monotonic() >= self._due:
             self._mark()
 
-    def publish(self, folder: Path) -> None:
-        """Bring the files, now whole, to their folder."""
+    def sync(self) -> None:
+        """Return once the files are on the disk."""
         for name in self._names:
             sync(self.path(name))
+
+    def publish(self, folder: Path) -> None:
+        """Bring the files, now whole, to their folder."""
+        self.sync()
         for name in self._names:
             self.path(name).replace(folder / name)
 
@@ -73,8 +77,7 @@ class Partial:
     def _mark(self) -> None:
         began = time.monotonic()
         with suppress(OSError):  # a disk without one byte left: the mark before this one holds
-            for name in self._names:
-                sync(self.path(name))
+            self.sync()
             touch_entry(self._place, self._meta)
             write_whole(self._place / MARK, json.dumps({"done": self.done}))
         ended = time.monotonic()

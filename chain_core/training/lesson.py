@@ -13,8 +13,8 @@ from chain_core.errors import ResourceError
 from chain_core.modeling.backbones.sharding import collect_whole
 from chain_core.modeling.batch import Batch
 from chain_core.modeling.device import explain_memory, is_out_of_memory, release_devices
+from chain_core.modeling.failures import alone, is_agreed
 from chain_core.modeling.model import ChainModel
-from chain_core.modeling.team import alone, is_agreed
 from chain_core.training.checkpoint import (
     Checkpoint,
     list_trained,
@@ -137,7 +137,7 @@ class Lesson:
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
-                if not is_agreed(course.team, error):
+                if course.team.size > 1 and not is_agreed(error):
                     raise alone(self._explain_short()) from error
                 if course.accumulate * course.team.size >= rows:
                     raise explain_memory(course.device, stage.settings.batch_size) from error

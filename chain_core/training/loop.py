@@ -13,7 +13,7 @@ from chain_core.config import SELF_SUPERVISED, Config
 from chain_core.data.schema import Task
 from chain_core.errors import ConfigError
 from chain_core.modeling.backbones.sharding import is_worth_sharding, shard
-from chain_core.modeling.batch import spread
+from chain_core.modeling.batch import list_places
 from chain_core.modeling.model import ChainModel
 from chain_core.modeling.team import SOLO, Team
 from chain_core.training.anchors import Anchor, build_pretrained_anchor
@@ -134,8 +134,7 @@ def _fit_heads(model: ChainModel, feed: Feed, config: Config, stages: Sequence[S
         labels = feed.labels[name]
         if isinstance(labels, tuple):
             flat, offsets = labels
-            places, there = spread(offsets, rows)
-            known = flat[places[there]]
+            known = flat[list_places(offsets, rows)]
         else:
             known = labels[rows]
         model.chain.get_head(name, position).fit(config.heads[name], known)

@@ -25,8 +25,9 @@ from chain_core.modeling.backbones.ranks import compute_orthogonality
 from chain_core.modeling.backbones.sharding import clip_gradient
 from chain_core.modeling.batch import Batch
 from chain_core.modeling.device import autocast
+from chain_core.modeling.failures import portable
 from chain_core.modeling.model import ChainModel, name_weight
-from chain_core.modeling.team import SOLO, Team, portable
+from chain_core.modeling.team import SOLO, Team
 from chain_core.training.agreement import compute_disagreement, count_compared
 from chain_core.training.anchors import Anchor, compute_pull
 from chain_core.training.evaluate import Key

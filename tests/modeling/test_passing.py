@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from chain_core.config import resolve_config
 from chain_core.errors import ChainError, ConfigError
+from chain_core.modeling.failures import portable
 from chain_core.modeling.passing import pack, unpack
-from chain_core.modeling.team import portable
 from chain_core.services.rows.prepare import prepare_run
 from chain_core.training.control import Paused
 from tests.tiny import build_commands, write_rows

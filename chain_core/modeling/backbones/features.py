@@ -23,7 +23,7 @@ from chain_core.errors import ResourceError
 from chain_core.modeling.backbones.backbone import Backbone
 from chain_core.modeling.backbones.catalogue import compute_weights_key
 from chain_core.modeling.backbones.shards import write_shards
-from chain_core.modeling.batch import Batch, build_batch
+from chain_core.modeling.batch import Batch, build_batch, list_places
 from chain_core.modeling.chain import compute_pooled
 from chain_core.modeling.device import autocast
 from chain_core.modeling.halving import Halving
@@ -135,7 +135,7 @@ def _write(lower, encoded, names, folder, device, dtype, pooled, meta, progress,
         return _create(path, stored, (length, width))
 
     def find(rows: np.ndarray) -> np.ndarray:
-        return rows if pooled else _positions(encoded, rows)
+        return rows if pooled else list_places(encoded.offsets, rows)
 
     plan = "\n".join((*sorted(names.values()), np.dtype(stored).name, str(TOKENS_PER_BATCH)))
     try:
@@ -177,13 +177,6 @@ def _pass(lower, batch: Batch, layers, device, dtype, pooled) -> dict[int, np.nd
     if not pooled:
         return {layer: states[layer][batch.mask].float().cpu().numpy() for layer in layers}
     return {layer: compute_pooled(states[layer], batch.mask, causal=lower.causal).cpu().numpy() for layer in layers}
-
-
-def _positions(encoded: Encoded, rows: np.ndarray) -> np.ndarray:
-    """Flat token positions of the rows, row after row."""
-    lengths = encoded.lengths[rows]
-    starts = np.repeat(encoded.offsets[rows] - (np.cumsum(lengths) - lengths), lengths)
-    return starts + np.arange(int(lengths.sum()))
 
 
 def split_by_tokens(lengths: np.ndarray, rows: np.ndarray, tokens: int) -> Iterator[np.ndarray]:

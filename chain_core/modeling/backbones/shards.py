@@ -6,14 +6,15 @@ partial files, and what is joined is a draft: readers see whole files or none, a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from chain_core.modeling.team import Team, portable
-from chain_core.storage.drafts import open_draft, sync
+from chain_core.modeling.failures import portable
+from chain_core.modeling.team import Team
+from chain_core.storage.drafts import open_draft
 from chain_core.storage.partial import Partial, open_partial
 
 AGREE_EVERY = 8
@@ -60,7 +61,7 @@ def write_shards(
         at = sum(count(rows) for rows in own[:begun])
         _fill(team, partial, arrays, batches, read(own[begun:]), begun, at, progress)
         arrays.clear()
-        team.together(lambda: _sync_all(partial, names.values()))
+        team.together(partial.sync)
         shards = team.collect({layer: partial.path(name) for layer, name in names.items()})
         team.lead(lambda: _join(folder, names, batches, shards, count, find, create))
 
@@ -84,11 +85,6 @@ def _open_all(partial: Partial, names: Mapping[int, str], length: int, create: C
     if partial.done:
         return {layer: np.asarray(np.lib.format.open_memmap(path, mode="r+")) for layer, path in paths.items()}
     return {layer: create(path, length) for layer, path in paths.items()}
-
-
-def _sync_all(partial: Partial, names: Iterable[str]) -> None:
-    for name in names:
-        sync(partial.path(name))
 
 
 def _fill(

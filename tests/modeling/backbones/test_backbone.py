@@ -10,7 +10,7 @@ from chain_core.errors import BackboneError, ConfigError
 from chain_core.modeling.backbones.backbone import build_upper, count_tuned, load_backbone
 from chain_core.modeling.backbones.catalogue import read_facts
 from chain_core.modeling.model import load_lower
-from tests.tiny import FAMILIES, VOCABULARY
+from tests.tiny import FAMILIES
 
 
 def compute_whole(facts, ids, mask):
@@ -18,14 +18,6 @@ def compute_whole(facts, ids, mask):
     with torch.no_grad():
         output = model(input_ids=ids, attention_mask=mask.long(), output_hidden_states=True)
     return [*output.hidden_states[:-1], output.last_hidden_state]
-
-
-@pytest.fixture
-def rows():
-    torch.manual_seed(0)
-    ids = torch.randint(4, len(VOCABULARY), (3, 9))
-    mask = torch.arange(9) < torch.tensor([[9], [4], [6]])
-    return ids * mask, mask
 
 
 @pytest.mark.parametrize("family", FAMILIES)

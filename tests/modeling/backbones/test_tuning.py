@@ -18,14 +18,6 @@ from tests.tiny import FAMILIES, VOCABULARY
 MARKS = {"ia3": "ia3_l", "prefix": ".prefix.", "norm": ("norm", "ln_", "Norm")}
 
 
-@pytest.fixture
-def rows():
-    torch.manual_seed(0)
-    ids = torch.randint(4, len(VOCABULARY), (3, 9))
-    mask = torch.arange(9) < torch.tensor([[9], [4], [6]])
-    return ids * mask, mask
-
-
 def build(facts, base, tuning, **settings):
     torch.manual_seed(1)
     config = BackboneConfig(tuning=tuning, layers=4 - base, rank=3, dropout=0.0, prefix_length=5, **settings)
