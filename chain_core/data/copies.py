@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from chain_core.data.pointed import Places
 from chain_core.data.text import Texts
 
 
@@ -20,6 +21,8 @@ class Copies:
     texts: Texts
     tags: Mapping[str, pa.Array]
     """Column -> list<text> (M,), null where the row has none."""
+    places: Places
+    """Head -> (M, 2 P): where its labels point now."""
 
 
 def join_copies(first: Copies, second: Copies) -> Copies:
@@ -29,7 +32,8 @@ def join_copies(first: Copies, second: Copies) -> Copies:
         pair = join_cells(first.texts.second, second.texts.second)
     texts = Texts(first.texts.kind, join_cells(first.texts.first, second.texts.first), pair)
     tags = {name: join_cells(column, second.tags[name]) for name, column in first.tags.items()}
-    return Copies(np.concatenate([first.rows, second.rows]), texts, tags)
+    places = {head: np.concatenate([ends, second.places[head]]) for head, ends in first.places.items()}
+    return Copies(np.concatenate([first.rows, second.rows]), texts, tags, places)
 
 
 def append_copies(table: pa.Table, copies: Copies, replaced: Mapping[str, pa.Array]) -> pa.Table:

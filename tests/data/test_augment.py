@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chain_core.config import AugmentConfig
-from chain_core.data.augment import change_rows, list_words, match_case
+from chain_core.data.augment import Change, change_rows, list_words
+from chain_core.data.changes import match_case
 from chain_core.data.synonyms import read_synonyms
 from chain_core.data.text import Texts
 from chain_core.data.words import split_words
@@ -40,7 +41,7 @@ def change(rows, config, *, copies=2, seed=0, replacements=None):
     texts = Texts("tokens", pa.array([words for words, _ in rows], LISTS))
     tags = {"tags": pa.array([tags for _, tags in rows], LISTS)}
     numbers = np.tile(np.arange(len(rows)), copies)
-    return change_rows(texts, tags, numbers, config, replacements or {}, np.random.default_rng(seed))
+    return change_rows(texts, tags, numbers, Change(config, replacements or {}, np.random.default_rng(seed)))
 
 
 def read_entities(words, tags):
@@ -150,7 +151,7 @@ def test_the_same_seed_gives_the_same_copies():
 def test_texts_keep_their_words(text, seed):
     texts = Texts("text", pa.array([text]))
     config = AugmentConfig(delete=0, swap=0.5, replace=0)
-    changed = change_rows(texts, {}, np.zeros(3, np.int64), config, {}, np.random.default_rng(seed))
+    changed = change_rows(texts, {}, np.zeros(3, np.int64), Change(config, {}, np.random.default_rng(seed)))
     for new in changed.texts.first.to_pylist():
         assert Counter("".join(new.split())) == Counter("".join(text.split()))
 
@@ -159,14 +160,14 @@ def test_texts_are_joined_as_they_were_written():
     texts = Texts("text", pa.array(["turn it (on), please", "打开灯"]))
     config = AugmentConfig(delete=0, swap=0, replace=1)
     table = {"please": ("now",), "开": ("启",)}
-    changed = change_rows(texts, {}, np.arange(2), config, table, np.random.default_rng(0))
+    changed = change_rows(texts, {}, np.arange(2), Change(config, table, np.random.default_rng(0)))
     assert changed.texts.first.to_pylist() == ["turn it (on), now", "打启灯"]
 
 
 def test_both_texts_of_a_pair_change():
     texts = Texts("pair", pa.array(["a b c d", "e f"]), pa.array(["g h i j", ""]))
     config = AugmentConfig(delete=0.5, swap=0, replace=0)
-    changed = change_rows(texts, {}, np.tile(np.arange(2), 20), config, {}, np.random.default_rng(0))
+    changed = change_rows(texts, {}, np.tile(np.arange(2), 20), Change(config, {}, np.random.default_rng(0)))
     second = changed.texts.second.to_pylist()
     assert len(second) == len(changed.rows)
     assert all(text == "" for row, text in zip(changed.rows, second, strict=True) if row == 1)
@@ -206,3 +207,61 @@ def test_unfit_synonyms(tmp_path, content, code):
     with pytest.raises(DataError, match="synonyms") as caught:
         read_synonyms(path)
     assert caught.value.code == f"synonyms_{code}"
+
+
+@st.composite
+def draw_pointed(draw: st.DrawFn) -> tuple[list[str], list[tuple[int, int]]]:
+    """Words that are all different, and runs of them, in words."""
+    words = [f"w{place}" + draw(st.sampled_from(["", ",", "-x", "打"])) for place in range(draw(st.integers(1, 9)))]
+    first = st.integers(0, len(words) - 1)
+    places = draw(
+        st.lists(st.tuples(first, first).map(lambda ends: (min(ends), max(ends) + 1)), min_size=2, max_size=2)
+    )
+    return words, places
+
+
+@settings(max_examples=100)
+@given(st.lists(draw_pointed(), min_size=1, max_size=4), st.integers(0, 9))
+def test_places_move_with_their_words(drawn, seed):
+    rows = [words for words, _ in drawn]
+    config = AugmentConfig(delete=0.3, swap=0.3, replace=0.5)
+    table = {f"w{place}": ("much longer", "s") for place in range(9)}
+    change = Change(config, table, np.random.default_rng(seed))
+    numbers = np.tile(np.arange(len(rows)), 3)
+    spans = np.array([[end for place in places for end in place] for _, places in drawn])
+    copies = change_rows(Texts("tokens", pa.array(rows, LISTS)), {}, numbers, change, ({"r": spans}, {}))
+    for row, words, ends in zip(copies.rows, copies.texts.first.to_pylist(), copies.places["r"], strict=True):
+        for side in (0, 2):
+            before = rows[row][slice(*spans[row][side : side + 2])]
+            assert words[slice(*ends[side : side + 2])] == before
+
+
+@settings(max_examples=100)
+@given(st.lists(draw_pointed(), min_size=1, max_size=4), st.integers(0, 2), st.integers(0, 9))
+def test_places_in_texts_move_with_their_words(drawn, inset, seed):
+    """Also where a place begins or ends within a word, and where rows have none."""
+    texts, spans = [], []
+    for words, places in drawn:
+        begins = np.cumsum([0, *(len(word) + 1 for word in words)])
+        texts.append(" ".join(words))
+        spans.append([int(end) for first, last in places for end in (begins[first] + min(inset, 1), begins[last] - 1)])
+    ends = np.array([*spans, [-1] * 4])
+    change = Change(AugmentConfig(delete=0.3, swap=0.3, replace=0), {}, np.random.default_rng(seed))
+    pair = Texts("pair", pa.array(["w0 q"] * (len(texts) + 1)), pa.array([*texts, "a b c d e"]))
+    copies = change_rows(pair, {}, np.tile(np.arange(len(ends)), 3), change, ({}, {"r": ends}))
+    for row, text, moved in zip(copies.rows, copies.texts.second.to_pylist(), copies.places["r"], strict=True):
+        if row == len(texts):
+            assert moved.tolist() == [-1] * 4
+            continue
+        for side in (0, 2):
+            assert text[slice(*moved[side : side + 2])] == texts[row][slice(*ends[row][side : side + 2])]
+
+
+def test_all_words_but_a_place_may_go():
+    config = AugmentConfig(delete=1, swap=1, replace=1)
+    change = Change(config, {"b": ("x",), "c": ("y",)}, np.random.default_rng(0))
+    copies = change_rows(
+        Texts("text", pa.array(["a b c d"])), {}, np.zeros(1, np.int64), change, ({"r": np.array([[2, 5]])}, {})
+    )
+    assert copies.texts.first.to_pylist() == ["b c"]
+    assert copies.places["r"].tolist() == [[0, 3]]

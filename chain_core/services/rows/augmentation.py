@@ -11,21 +11,21 @@ import numpy as np
 import pyarrow as pa
 
 from chain_core.config import AugmentConfig, Config
-from chain_core.data.augment import change_rows, list_words
-from chain_core.data.cells import Note, build_note, find_missing, split_lists
+from chain_core.data.answers import encode_answers
+from chain_core.data.augment import Change, change_rows, list_words
+from chain_core.data.cells import Note, build_note, combine, is_list, split_lists
 from chain_core.data.copies import Copies, append_copies, join_cells, join_copies
 from chain_core.data.labels import read_gold
+from chain_core.data.pointed import Places
 from chain_core.data.rows import RowSet
 from chain_core.data.synonyms import read_synonyms
-from chain_core.data.text import Texts, get_column
+from chain_core.data.task import Task
+from chain_core.data.text import Texts
 from chain_core.data.words import split_words
 from chain_core.modeling.backbones.catalogue import BackboneFacts
 from chain_core.modeling.backbones.neighbours import find_neighbours
 from chain_core.modeling.backbones.translation import Progress, translate_back
 from chain_core.modeling.device import choose_device
-
-POINTING = ("span", "relation")
-"""Kinds of heads whose labels point at places in the text, which a changed text no longer has."""
 
 
 def augment_set(
@@ -33,25 +33,26 @@ def augment_set(
 ) -> tuple[RowSet, list[Note]]:
     """The rows with `augment.copies` changed copies of each train row, in the train split alone; and notes.
 
-    Rows of no words get none, nor do rows whose labels point at places in the text; a copy that came out as its
-    row is left out. The same seed gives the same copies. `progress(translated, to translate)` is called between batches
-    that are translated and may raise.
+    Rows of no words get none; a copy that came out as its row is left out. The same seed gives the same copies.
+    `progress(translated, to translate)` is called between batches that are translated and may raise.
     """
     settings, texts = config.augment, part.texts
     if not settings.copies:
         return part, []
-    rows, notes = _choose_rows(part)
-    tags = _read_tags(part)
-    replacements = _find_replacements(settings, facts, texts, rows)
-    random = np.random.default_rng(config.train.seed)
+    notes = []
+    rows = _choose_rows(part)
+    tags, places = _read_tags(part), _read_places(part)
+    change = Change(
+        settings, _find_replacements(settings, facts, texts, rows), np.random.default_rng(config.train.seed)
+    )
     translated, repeated = None, np.tile(rows, settings.copies)
     if settings.back_translation is not None:
-        whole, tagged = _split_tagged(rows, tags)
-        if len(tagged):
-            notes.append(build_note("rows_not_translated", rows=len(tagged)))
-        translated = _translate(texts, whole, config, tags, progress)
-        repeated = np.concatenate([tagged, np.tile(rows, settings.copies - 1)])
-    changed = change_rows(texts, tags, repeated, settings, replacements, random)
+        whole, bound = _split_bound(rows, tags, places)
+        if len(bound):
+            notes.append(build_note("rows_not_translated", rows=len(bound)))
+        translated = _translate(texts, whole, config, tags, places, progress)
+        repeated = np.concatenate([bound, np.tile(rows, settings.copies - 1)])
+    changed = change_rows(texts, tags, repeated, change, places)
     copies = changed if translated is None else join_copies(translated, changed)
     notes.append(build_note("rows_augmented", rows=len(copies.rows), train=len(part.splits["train"])))
     return _append(part, copies, tags), notes
@@ -71,21 +72,13 @@ def fix_augment_paths(settings: AugmentConfig, folder: Path) -> AugmentConfig:
     return settings.model_copy(update=update)
 
 
-def _choose_rows(part: RowSet) -> tuple[np.ndarray, list[Note]]:
-    """The train rows that can be changed, and what is to be said of the others."""
-    rows = part.splits["train"]
-    first = part.texts.first
-    sizes = np.diff(split_lists(first)[1]) if part.texts.kind == "tokens" else None
-    if sizes is None:
-        sizes = np.array([len(split_words(text)) for text in first.to_pylist()])
-    pointing = np.zeros(len(first), bool)
-    for task in part.tasks:
-        if task.kind in POINTING:
-            pointing |= ~find_missing(get_column(part.table, task.column))
-    notes = []
-    if pointing[rows].any():
-        notes.append(build_note("rows_not_augmented", rows=int(pointing[rows].sum())))
-    return rows[(sizes[rows] > 0) & ~pointing[rows]], notes
+def _choose_rows(part: RowSet) -> np.ndarray:
+    """The train rows that have words."""
+    rows, first = part.splits["train"], part.texts.first
+    if part.texts.kind == "tokens":
+        return rows[np.diff(split_lists(first)[1])[rows] > 0]
+    words = [bool(split_words(text)) for text in first.take(pa.array(rows)).to_pylist()]
+    return rows[np.array(words, bool)]
 
 
 def _find_replacements(
@@ -96,12 +89,16 @@ def _find_replacements(
     return find_neighbours(facts, list_words(texts, rows), settings.neighbours) if settings.replace else {}
 
 
-def _split_tagged(rows: np.ndarray, tags: Mapping[str, pa.Array]) -> tuple[np.ndarray, np.ndarray]:
-    """Rows without a tag, which can be translated, and rows with tags, whose words a translation would lose."""
-    tagged = np.zeros(len(rows), bool)
+def _split_bound(
+    rows: np.ndarray, tags: Mapping[str, pa.Array], places: tuple[Places, Places]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows that can be translated, and those that cannot: whose words bear tags, or whose labels point at places."""
+    bound = np.zeros(len(rows), bool)
     for column in tags.values():
-        tagged |= np.diff(split_lists(column)[1])[rows] > 0
-    return rows[~tagged], rows[tagged]
+        bound |= np.diff(split_lists(column)[1])[rows] > 0
+    for ends in (ends for side in places for ends in side.values()):
+        bound |= (ends[rows] >= 0).any(1)
+    return rows[~bound], rows[bound]
 
 
 def _read_tags(part: RowSet) -> dict[str, pa.Array]:
@@ -110,10 +107,26 @@ def _read_tags(part: RowSet) -> dict[str, pa.Array]:
     return {task.column: read_gold(part.table, task) for task in tagging}
 
 
+def _read_places(part: RowSet) -> tuple[Places, Places]:
+    """Where labels point in the first and in the second text: at a relation's two spans, at an answer."""
+    answers = {task.name: encode_answers(read_gold(part.table, task)) for task in _list_searching(part)}
+    found = {name: np.where(ends[:, 1:] > ends[:, :1], ends, -1) for name, ends in answers.items()}
+    return (part.texts.spans, found) if part.texts.second is not None else ({**part.texts.spans, **found}, {})
+
+
+def _list_searching(part: RowSet) -> list[Task]:
+    return [task for task in part.tasks if task.kind == "span"]
+
+
 def _translate(
-    texts: Texts, rows: np.ndarray, config: Config, tags: Mapping[str, pa.Array], progress: Progress
+    texts: Texts,
+    rows: np.ndarray,
+    config: Config,
+    tags: Mapping[str, pa.Array],
+    places: tuple[Places, Places],
+    progress: Progress,
 ) -> Copies:
-    """Copies of rows, none of which is tagged, that went through both models of `augment.back_translation`."""
+    """Copies of rows, none of them bound to its words, that went through both models of `augment.back_translation`."""
     assert config.augment.back_translation is not None
     there, back = config.augment.back_translation
     taken = pa.array(rows)
@@ -134,7 +147,9 @@ def _translate(
     told = pa.array(words if texts.kind == "tokens" else after[0], texts.first.type).take(kept)
     second = None if texts.second is None else pa.array(after[1], texts.second.type).take(kept)
     missing = {name: pa.nulls(len(kept), column.type) for name, column in tags.items()}
-    return Copies(rows[kept.to_numpy()], Texts(texts.kind, told, second), missing)
+    taken = rows[kept.to_numpy()]
+    nowhere = {head: ends[taken] for side in places for head, ends in side.items()}
+    return Copies(taken, Texts(texts.kind, told, second), missing, nowhere)
 
 
 def _tell_share(progress: Progress, part: int, parts: int, done: int, total: int) -> None:
@@ -154,12 +169,28 @@ def _append(part: RowSet, copies: Copies, tags: Mapping[str, pa.Array]) -> RowSe
         second = join_cells(texts.second, copies.texts.second)
         if columns.pair:
             replaced[columns.pair] = second
+    for task in _list_searching(part):
+        replaced |= _point_anew(part, task, copies)
     rows = part.table.num_rows + np.arange(len(copies.rows))
-    nowhere = np.full((len(copies.rows), 4), -1, np.int32)
-    spans = {head: np.concatenate([places, nowhere]) for head, places in texts.spans.items()}
+    spans = {head: np.concatenate([ends, copies.places[head]]) for head, ends in texts.spans.items()}
     return replace(
         part,
         table=append_copies(part.table, copies, replaced),
         texts=Texts(texts.kind, first, second, spans),
         splits={**part.splits, "train": np.concatenate([part.splits["train"], rows])},
     )
+
+
+def _point_anew(part: RowSet, task: Task, copies: Copies) -> dict[str, pa.Array]:
+    """Column -> its cells of all rows, of the columns that say which answer a row has and where it stands."""
+    places, texts = copies.places[task.name], copies.texts.searched.to_pylist()
+    answers = [text[first:end] for text, (first, end) in zip(texts, places.tolist(), strict=True)]
+    given = {task.column: answers} | ({task.start: [str(first) for first in places[:, 0]]} if task.start else {})
+    replaced = {}
+    for name, cells in given.items():
+        column = combine(part.table[name])
+        old = column.take(pa.array(copies.rows)).to_pylist()
+        new = [[cell] if is_list(column.type) else cell for cell in cells]
+        chosen = [cell if first >= 0 else kept for cell, kept, first in zip(new, old, places[:, 0], strict=True)]
+        replaced[name] = join_cells(column, pa.array(chosen, column.type))
+    return replaced

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,6 +11,8 @@ import torch
 import yaml
 
 from chain_core.config import resolve_config
+from chain_core.data.labels import encode_labels
+from chain_core.data.rows import join_gold
 from chain_core.data.words import split_words
 from chain_core.errors import BackboneError, DataError
 from chain_core.modeling.backbones import translation
@@ -246,19 +249,74 @@ def test_unfit_translators_are_named(folder, translator, tmp_path):
     assert caught.value.code == "translation_unreadable"
 
 
-def test_rows_whose_labels_point_at_places_get_no_copies(folder, backbone):
-    from dataclasses import replace
+ANSWERS = [
+    {
+        "question": "which light", "context": f"the light: turn on the {colour} light in the {place}",
+        "answer": f"{colour} light" if number % 3 else [f"{colour} light", "nowhere"], "start": 23,
+    }
+    for number, (colour, place) in enumerate(product(("red", "green", "warm"), ("kitchen", "hall")))
+]  # fmt: skip
 
-    from chain_core.services.rows.augmentation import augment_set
 
-    material = prepare_run(resolve_config(build_mapping(backbone)), folder)
-    config = material.config.model_copy(update={"augment": material.config.augment.model_copy(update={"copies": 1})})
-    pointing = tuple(replace(task, kind="relation") if task.name == "intent" else task for task in material.tasks)
-    changed, notes = augment_set(replace(material.sets[0], tasks=pointing), config, material.facts)
-    added = changed.table.slice(150).to_pylist()
-    assert added
-    assert all(row["intent"] is None for row in added)
-    assert "rows_not_augmented" in {note["code"] for note in notes}
+@pytest.mark.parametrize("start", ["start", None])
+@pytest.mark.parametrize("texts", [{"text": "question", "pair": "context"}, {"text": "context"}])
+@pytest.mark.parametrize("listed", [True, False], ids=["lists", "texts"])
+def test_answers_move_with_their_words(folder, backbone, start, texts, listed):
+    rows = [row for number, row in enumerate(ANSWERS * 6) if listed or number % 3]
+    none = {"context": "turn it off", "question": "which light", "answer": "", "start": None}
+    write_rows(folder / "train.jsonl", [*rows, none, {**none, "answer": None}])
+    sections = {
+        "data": {"train": "train.jsonl", "validation": 0.2}, "input": texts,
+        "heads": {"what": {"kind": "span", "column": "answer", "start": start}},
+    }  # fmt: skip
+    material = prepare_run(
+        resolve_config(build_mapping(backbone, **sections, augment={"copies": 3, "delete": 0.3, "swap": 0.3})), folder
+    )
+    (part,) = material.sets
+    gold = join_gold(material.sets, material.tasks)["what"]
+    places = encode_labels(gold, material.tasks[0])[len(rows) + 2 :]
+    searched = part.texts.searched.to_pylist()[len(rows) + 2 :]
+    found = [text[first:end] for text, (first, end) in zip(searched, places, strict=True) if end > 0]
+    assert len(found) > len(rows)
+    assert 1 < len(set(found) & {"red light", "green light", "warm light"}) == len(set(found))
+    if start:
+        assert len({int(first) for first, end in places if end > 0}) > 3, "not only where it stood"
+
+
+@pytest.mark.parametrize("marked", [True, False])
+def test_relations_move_with_their_words(folder, backbone, translator, marked):
+    rows = [
+        {
+            "text": f"turn the <e1>{colour} light</e1> in the big <e2>{place}</e2> on", "tells": "ab"[number % 2],
+            "tokens": f"turn the {colour} light in the big {place} on".split(), "first": [2, 4], "second": "7-8",
+        }
+        for number, (colour, place) in enumerate(list(product(("red", "green", "warm"), ("kitchen", "hall"))) * 5)
+    ]  # fmt: skip
+    write_rows(folder / "train.jsonl", rows)
+    head = {"kind": "relation", "column": "tells", "spans": None if marked else ["first", "second"]}
+    settings = {"copies": 2, "delete": 0.3, "back_translation": [str(translator), str(translator)]}
+    material = prepare_run(
+        resolve_config(
+            build_mapping(
+                backbone, data={"train": "train.jsonl", "validation": 0.2}, heads={"tells": head}, augment=settings,
+                input={"text": "text"} if marked else {"tokens": "tokens"},
+            )
+        ),
+        folder,
+    )  # fmt: skip
+    (part,) = material.sets
+    assert {note["code"]: note["params"] for note in material.notes}["rows_not_translated"]["rows"] == sum(
+        part.splits["train"] < 30
+    )
+    copies, places = part.texts.first.to_pylist()[30:], part.texts.spans["tells"][30:]
+    assert len(copies) > 30
+    for text, ends in zip(copies, places, strict=True):
+        first, second = (text[slice(*ends[side : side + 2])] for side in (0, 2))
+        colour, light = first.split() if marked else first
+        assert light == "light"
+        assert colour in ("red", "green", "warm")
+        assert (second if marked else second[0]) in ("kitchen", "hall")
+    assert len({tuple(ends) for ends in places.tolist()}) > 3
 
 
 @pytest.mark.parametrize(
