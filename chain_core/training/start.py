@@ -2,7 +2,8 @@
 
 Links are kept whose weights have the same shapes, heads of the same name, kind and depth. Where a head's label space
 has changed, what belongs to a label that both know is kept: rows of its output, steps between its tags. Everything else
-begins as in any run, and notes say what became of each part.
+begins as in any run, and notes say what became of each part. So does a link that a later stage adds: an old one in its
+place would change what the chain says as it joins.
 """
 
 from __future__ import annotations
@@ -62,7 +63,9 @@ def match_start(folder: Path, model: ChainModel, config: Config, facts: Backbone
     _check_tuning(old, model, before, config)
     weights = {name: value for name, value in old.get_saved().items() if name.startswith("upper.")}
     notes: list[Note] = []
-    links = list(_match_links(old, model))
+    matching, begun = list(_match_links(old, model)), config.get_stages()[0].depth
+    assert begun is not None
+    links = [position for position in matching if position <= begun]
     for position in links:
         weights |= _get_part(old, f"chain.cells.{position - 1}.")
     if old.chain.lexical is not None and model.chain.lexical is not None and links[:1] == [1]:
@@ -70,6 +73,8 @@ def match_start(folder: Path, model: ChainModel, config: Config, facts: Backbone
     kept: dict[str, Tensor] = {}
     heads = _match_heads(old, model, weights, kept)
     notes += _describe(old, model, links, heads)
+    if joining := [position for position in matching if position > begun]:
+        notes.append(build_note("start_joins", links=_join(joining), depth=begun))
     return Start({name: value.clone() for name, value in weights.items()}, kept, tuple(notes))
 
 

@@ -141,6 +141,26 @@ def test_other_shapes_begin_anew(old, backbone):
     assert notes["start_left"] == {"heads": "score"}
 
 
+def test_a_link_that_joins_later_changes_no_answer_as_it_does(old, backbone):
+    stages = [{"depth": 1, "epochs": 1}, {"depth": 2, "epochs": 1}]
+    material, model = prepare(old, build_mapping(backbone, stages=stages, start={"run": "run"}))
+    start = match(old, model, material)
+    notes = {note["code"]: note["params"] for note in start.notes}
+    assert notes["start_kept"]["links"] == "1"
+    assert notes["start_joins"] == {"links": "2", "depth": 1}
+    feed = build_feed(material, model, CPU, torch.float32, lambda event: None, lambda: "")
+    before = None
+    for event in train(model, feed, material.tasks, material.config, CPU, torch.float32, lambda: "", start=start):
+        if event["kind"] == "epoch":
+            before = event["validation"]
+        if event["kind"] == "stage" and event["stage"] == 2:
+            break
+    assert model.chain.active_depth == 2
+    answers = compute_answers(model, feed, feed.splits["validation"], CPU, torch.float32)
+    scores = compute_scores(answers, material.tasks, feed.gold)
+    assert {f"{head}@{depth}": values for (head, depth), values in scores.items()} == before
+
+
 def test_other_taps_are_told(old, backbone):
     material, model = prepare(old, build_mapping(backbone, chain={"taps": [1, 4]}, start={"run": "run"}))
     notes = {note["code"]: note["params"] for note in match(old, model, material).notes}
