@@ -12,6 +12,9 @@ An error's sentence stands in the catalogues under `errors.<code>`; anything els
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, Self
+
 from chain_core.messages import render
 
 
@@ -25,10 +28,22 @@ class ChainError(Exception):
 
     def text(self, language: str = "en") -> str:
         """What happened, why, and what to do next."""
-        return render(f"errors.{self.code}", language, **self.params)
+        return explain(self.code, self.params, language)
+
+    def at(self, place: str) -> Self:
+        """The same error as one of the key `place`, which its sentence then names."""
+        return type(self)(self.code, **{**self.params, "place": place})
 
     def __str__(self) -> str:
         return self.text("en")
+
+
+def explain(code: str, params: Mapping[str, Any], language: str = "en") -> str:
+    """An error's sentence, behind the key that it belongs to where the sentence itself knows of none."""
+    sentence = render(f"errors.{code}", language, **params)
+    if "place" not in params:
+        return sentence
+    return render("errors.in_place", language, place=params["place"], sentence=sentence)
 
 
 class ConfigError(ChainError):
@@ -37,6 +52,9 @@ class ConfigError(ChainError):
     def __init__(self, code: str, /, path: str = "", **params: object) -> None:
         super().__init__(code, path=path, **params)
         self.path = path
+
+    def at(self, place: str) -> Self:
+        return type(self)(self.code, **{**self.params, "path": place})
 
 
 class DataError(ChainError):

@@ -116,14 +116,24 @@ def test_parts_that_do_not_fit_are_named(sections: dict[str, Any], path: str, co
     assert all(problem.text(language) for language in LANGUAGES)
 
 
-@pytest.mark.parametrize(("written", "count"), [("500k", 500_000), ("1.5M", 1_500_000), (7, 7), ("12 k", 12_000)])
+@pytest.mark.parametrize(
+    ("written", "count"),
+    [("500k", 500_000), ("1.5M", 1_500_000), (7, 7), ("12 k", 12_000), ("1e6", 10**6), ("2.5E+5", 250_000)],
+)
 def test_a_budget_may_be_written_short(written: Any, count: int) -> None:
     assert resolve_config({**DATA, "chain": {"budget": written}}).chain.budget == count
 
 
-@pytest.mark.parametrize("written", ["many", "-5k", 0, "k"])
+@pytest.mark.parametrize("written", ["many", "-5k", 0, "k", "1e400", "1e", "e6"])
 def test_a_budget_is_a_number(written: Any) -> None:
     assert find_one(chain={"budget": written}).path == "chain.budget"
+
+
+@pytest.mark.parametrize("metric", ["mean", "intent/accuracy", "intent/loss", "joint/exact_match", "next/perplexity"])
+def test_a_metric_is_one_that_a_stage_with_tasks_is_judged_by(metric: str) -> None:
+    heads = {**HEADS, "next": {"kind": "causal_lm"}}
+    sections = {"stages": [{"objective": "causal_lm"}, {}], "train": {"metric": metric}}
+    assert find_problems({**DATA, "heads": heads, **sections}) == []
 
 
 def test_the_course_of_densities_scales_each_link() -> None:
@@ -207,6 +217,14 @@ def test_a_preset_stands_under_what_is_given(preset: str) -> None:
         ({"train": {"learning_rate": float("nan")}}, "train.learning_rate", "not_number"),
         ({"train": {"epochs": 1.5}}, "train.epochs", "not_integer"),
         ({"train": {"metric": "slots/f1"}}, "train.metric", "metric_unknown"),
+        ({"train": {"metric": "intent/acuracy"}}, "train.metric", "metric_not_measured"),
+        ({"train": {"metric": "joint/foo"}}, "train.metric", "metric_not_measured"),
+        ({"train": {"metric": "joint/exact_match"}, "heads": {"a": {"kind": "regression", "column": "c"}}},
+         "train.metric", "metric_not_measured"),
+        ({"train": {"metric": "lm/perplexity"}, "heads": {**HEADS, "lm": {"kind": "masked_lm"}},
+          "stages": [{"objective": "masked_lm"}, {}]}, "train.metric", "metric_not_measured"),
+        ({"train": {"metric": "intent/accuracy"}, "stages": [{"objective": "masked_lm"}]},
+         "train.metric", "metric_not_measured"),
         ({"train": {"device": "tpu"}}, "train.device", "invalid"),
         ({"heads": {}}, "heads", "no_heads"),
         ({"heads": {"a b": {"kind": "regression", "column": "c"}}}, "heads.a b", "head_name"),

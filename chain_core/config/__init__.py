@@ -3,6 +3,7 @@
 fields     the types of single values
 sections   every key: type, range, default, unit
 root       the whole config, and what follows from its keys
+metrics    what heads are measured by
 checks     what the keys must have in common
 depth      a mapping at another depth
 resolve    a user's mapping -> Config, or what is wrong with it
@@ -12,6 +13,7 @@ text       YAML <-> mapping, `--set key=value`
 
 from chain_core.config.depth import fit_depth
 from chain_core.config.fields import MAX_DEPTH
+from chain_core.config.metrics import METRICS, list_metrics
 from chain_core.config.resolve import find_problems, resolve_config
 from chain_core.config.root import Config
 from chain_core.config.sections import (
@@ -41,6 +43,7 @@ __all__ = [
     "LORA_TUNINGS",
     "MAX_DEPTH",
     "MAX_YAML_BYTES",
+    "METRICS",
     "POSITION_KINDS",
     "SELF_SUPERVISED",
     "TUNINGS",
@@ -61,6 +64,7 @@ __all__ = [
     "dump_yaml",
     "find_problems",
     "fit_depth",
+    "list_metrics",
     "load_yaml",
     "merge",
     "resolve_config",

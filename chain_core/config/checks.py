@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 
+from chain_core.config.metrics import list_metrics
 from chain_core.config.root import Config
 from chain_core.config.sections import (
     SELF_SUPERVISED,
@@ -115,10 +116,20 @@ def _check_heads(config: Config) -> Problems:
         yield from _check_head_options(path, head)
     if config.heads and all(head.weight == 0 for head in config.heads.values()):
         yield ConfigError("weights_all_zero", path="heads")
-    metric_head = config.train.metric.partition("/")[0]
-    if config.train.metric != "mean" and metric_head not in {*config.heads, "joint"}:
-        known = ", ".join(["mean", *config.heads])
-        yield ConfigError("metric_unknown", path="train.metric", given=config.train.metric, known=known)
+    yield from _check_metric(config)
+
+
+def _check_metric(config: Config) -> Problems:
+    metric, heads = config.train.metric, config.heads or {}
+    if metric == "mean":
+        return
+    if metric.partition("/")[0] not in {*heads, "joint"}:
+        yield ConfigError("metric_unknown", path="train.metric", given=metric, known=", ".join(["mean", *heads]))
+        return
+    kinds = {name: head.kind for name, head in heads.items()}
+    known = list_metrics(kinds, {stage.objective for stage in config.get_stages()})
+    if metric not in known:
+        yield ConfigError("metric_not_measured", path="train.metric", given=metric, known=", ".join(["mean", *known]))
 
 
 def _check_depths(path: str, head: HeadConfig, chain_depth: int) -> Problems:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Annotated, Any, Literal
 
@@ -30,14 +31,20 @@ Depth = Annotated[
 ]
 
 
+_COUNT = re.compile(r"([0-9]+(?:\.[0-9]+)?)([eE]\+?[0-9]+)?\s*([kKmM])?")
+
+
 def _read_count(value: Any) -> Any:
-    """`500k` -> 500000, `1.5M` -> 1500000; anything else as it is."""
-    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([kKmM])", value.strip()) if isinstance(value, str) else None
-    return round(float(match[1]) * {"k": 1_000, "m": 1_000_000}[match[2].lower()]) if match else value
+    """`500k` -> 500000, `1.5M` -> 1500000, `1e6`, which YAML reads as text, -> 1000000; anything else as it is."""
+    match = _COUNT.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None or not (match[2] or match[3]):
+        return value
+    number = float(match[1] + (match[2] or "")) * {"": 1, "k": 1_000, "m": 1_000_000}[(match[3] or "").lower()]
+    return round(number) if math.isfinite(number) else value
 
 
 Count = Annotated[Int, BeforeValidator(_read_count), Field(ge=1)]
-"""A number of parameters: 500000, `500k` or `0.5M`."""
+"""A number of parameters: 500000, `500k`, `0.5M` or `5e5`."""
 Tie = Annotated[
     Annotated[Literal["backbone"], Tag("word")] | Annotated[Int, Field(ge=1, le=MAX_DEPTH), Tag("number")],
     Discriminator(lambda value: "word" if isinstance(value, str) else "number"),

@@ -18,6 +18,7 @@ from sklearn.metrics import classification_report, r2_score
 from sklearn.metrics import f1_score as label_f1
 from sklearn.preprocessing import MultiLabelBinarizer
 
+from chain_core.config import METRICS
 from chain_core.reports.metrics import compute_joint, compute_metrics, compute_report
 from chain_core.reports.predictions import HeadInfo, build_predictions
 from tests.reports.make import make_predictions
@@ -183,3 +184,18 @@ def test_joint_of_several_data_sets_asks_each_row_for_its_own_heads() -> None:
     }
     assert compute_joint_share(cells, {"a": "", "b": "", "c": "two"}) == 2 / 3
     assert compute_joint_share(cells, {"a": "", "b": "", "c": ""}) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "gold", "predicted"),
+    [
+        ("classification", ["a", "b"], ["a", "a"]),
+        ("multilabel", [["a"], []], [["a"], ["b"]]),
+        ("regression", [1.0, 2.0], [1.0, 3.0]),
+        ("tagging", [["B-x", "O"]], [["B-x", "O"]]),
+        ("span", [["a b"]], ["a"]),
+        ("relation", ["a", "b"], ["a", "a"]),
+    ],
+)
+def test_the_figures_are_those_that_a_config_may_name(kind: str, gold: list, predicted: list) -> None:
+    assert tuple(compute_metrics(kind, gold, predicted)) == METRICS[kind]

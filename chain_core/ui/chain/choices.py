@@ -12,7 +12,7 @@ from chain_core.paths import get_home
 from chain_core.ui.chain import edit as chain_edit
 from chain_core.ui.chain.edit import Path
 from chain_core.ui.chain.fields import build_key, edit, numbers, pick, read, real_number
-from chain_core.ui.chain.metrics import list_metrics
+from chain_core.ui.chain.metrics import offer_metrics
 from chain_core.ui.draft import get_draft
 from chain_core.ui.language import t
 
@@ -147,6 +147,6 @@ def targets(label: str, path: Path, known: tuple[str, ...]) -> None:
 
 def metric(label: str, path: Path, *, help: str | None = None) -> None:
     """The mean of all heads, or one figure of one of them."""
-    options = ["mean", *list_metrics(read(("heads",)))]
+    options = ["mean", *offer_metrics(read(("heads",)), read(("stages",)))]
     pick(label, path, options, name=lambda option: t("chain.metric_mean") if option == "mean" else option, help=help,
          off=None)  # fmt: skip

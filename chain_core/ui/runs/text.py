@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import streamlit as st
 
+from chain_core.errors import explain
 from chain_core.messages import load_catalogue, render
 from chain_core.services.store.records import Run
 from chain_core.ui.language import get_language, t
@@ -95,7 +96,7 @@ def name_metric(metric: str) -> str:
 
 def explain_error(error: dict[str, Any]) -> str:
     """The sentence of what a run keeps of its error; not escaped."""
-    return render(f"errors.{error['code']}", get_language(), **error.get("params", {}))
+    return explain(error["code"], error.get("params", {}), get_language())
 
 
 def explain_note(note: dict[str, Any]) -> str:

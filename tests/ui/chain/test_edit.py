@@ -47,7 +47,7 @@ def test_a_head_that_loses_all_its_depths_sits_at_the_last_link() -> None:
 
 
 def test_a_place_is_never_named_twice() -> None:
-    draft = {**DRAFT, "heads": {"a": {"kind": "regression", "column": "x", "depths": [0, 1, "last"]}}}
+    draft = {**DRAFT, "heads": {"a": {**DRAFT["heads"]["a"], "depths": [0, 1, "last"], "depth_weights": None}}}
     for depth in (0, 1):
         changed = chain_edit.set_depth(draft, depth)
         assert resolve_config(changed).get_depths("a") == tuple(range(depth + 1))
