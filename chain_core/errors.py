@@ -54,7 +54,8 @@ class ConfigError(ChainError):
         self.path = path
 
     def at(self, place: str) -> Self:
-        return type(self)(self.code, **{**self.params, "path": place})
+        others = {name: value for name, value in self.params.items() if name != "path"}
+        return type(self)(self.code, place, **others)
 
 
 class DataError(ChainError):
