@@ -22,7 +22,7 @@ from chain_core.storage.folders import is_whole, write_folder
 from chain_core.storage.weights import write_tensors
 from chain_core.training.outcome import Best, StageOutcome
 
-VERSION = 1
+VERSION = 2
 """Of what is kept and how: a checkpoint of another version is not read."""
 STATE = "state.json"
 Tensors = Mapping[str, Tensor]

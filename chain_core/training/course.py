@@ -58,8 +58,6 @@ class Course:
     anchors: Sequence[Anchor] = ()
     accumulate: int = 1
     """Parts that a batch is cut into, in each process."""
-    tuned_steps: int = 0
-    """Of all stages that train the backbone."""
     step: int = 0
     epoch: int = 0
     """Begun so far."""
@@ -79,6 +77,17 @@ class Course:
     def steps(self) -> int:
         """Of the whole run, as far as can be told."""
         return self.step + sum(stage.steps for stage in self.to_come)
+
+    @property
+    def tuned_steps(self) -> int:
+        """As `steps`, of those that train the backbone."""
+        return self.tuned + sum(stage.steps for stage in self.to_come if stage.tunes)
+
+    @property
+    def waits(self) -> bool:
+        """Whether this stage is the last in which AdaLoRA's ranks can come to be final, and they are not yet."""
+        tunes = [stage.tunes for stage in self.to_come]
+        return not self.model.settled and tunes[0] and not any(tunes[1:])
 
     @property
     def epochs(self) -> int:
@@ -144,7 +153,7 @@ class Course:
             upper = self.model.upper
             assert upper is not None
             assert upper.ranks is not None
-            upper.ranks.set_state(upper, self.tuned_steps, state["ranks"], checkpoint.tensors.get("ranks", {}))
+            upper.ranks.set_state(upper, state["ranks"], checkpoint.tensors.get("ranks", {}))
         own = pick_random(checkpoint.tensors["random"], self.team.rank)
         if own:
             restore_torch_random(own, self.device)

@@ -41,7 +41,7 @@ GAUGES, GAUGES_APART = 200, 5
 long as a few hundredths of the shortest step."""
 _SCHEDULE = ("last_epoch", "_step_count")
 """How far it has come; the rest follows from the config and from the groups of parameters, which may be others."""
-_COUNTS = ("steps", "epochs", "first_step", "first_epoch", "done", "drawn_from")
+_COUNTS = ("steps", "epochs", "tuned_steps", "first_step", "first_epoch", "done", "drawn_from")
 
 
 class Lesson:
@@ -52,10 +52,9 @@ class Lesson:
         self.optimiser = build_optimiser(course.model, stage.settings)
         self.schedule = build_schedule(self.optimiser, stage.settings, stage.steps)
         self.best = Best(course.model, keep=course.epoch > 0)
-        self.steps, self.epochs = course.steps, course.epochs
+        self.steps, self.epochs, self.tuned_steps = course.steps, course.epochs, course.tuned_steps
         """Of the whole run, as far as could be told when the stage began."""
         self.first_step, self.first_epoch = course.step, course.epoch
-        self.tunes = "backbone" in stage.config.trains
         self.done = 0
         """Batches of this epoch that are done."""
         self.drawn_from: dict[str, Any] | None = None
@@ -97,7 +96,7 @@ class Lesson:
         stage, course = self.stage, self.course
         before = time.perf_counter()
         course.step += 1
-        course.tuned += self.tunes
+        course.tuned += stage.tunes
         gradients: dict[str, float] = {}
         gauged = self._is_told(GAUGES, GAUGES_APART)
         told = gauged or self._is_told(STEP_EVENTS)
@@ -131,7 +130,7 @@ class Lesson:
             try:
                 return take_step(
                     course.model, batch, stage.run, self.optimiser, course.device, course.dtype,
-                    anchors=course.anchors, progress=(course.tuned, course.tuned_steps) if self.tunes else None,
+                    anchors=course.anchors, progress=(course.tuned, self.tuned_steps) if stage.tunes else None,
                     parts=course.accumulate, read=stage.feed.read_batch, look=look, team=course.team, rows=rows,
                 )  # fmt: skip
             except (RuntimeError, MemoryError) as error:

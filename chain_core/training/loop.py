@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
 import numpy as np
 import torch
 
 from chain_core.config import SELF_SUPERVISED, Config
+from chain_core.data.cells import build_note
 from chain_core.data.schema import Task
 from chain_core.errors import ConfigError
+from chain_core.modeling.backbones.ranks import count_ranks
 from chain_core.modeling.backbones.sharding import is_worth_sharding, shard
 from chain_core.modeling.batch import list_places
 from chain_core.modeling.model import ChainModel
@@ -67,7 +70,6 @@ def train(
         keeper=keeper,
         accumulate=config.train.accumulate,
         anchors=_build_anchors(model, config, start, device),
-        tuned_steps=sum(stage.steps for stage in stages if "backbone" in stage.config.trains),
     )  # fmt: skip
     if checkpoint is not None:
         course.restore(checkpoint)
@@ -83,6 +85,7 @@ def train(
         if keeper is not None and not course.stopped:
             yield course.keep()
     parts.leave()
+    yield from _tell_ranks(model)
     return Outcome(tuple(course.outcomes), time.perf_counter() - course.started)
 
 
@@ -102,7 +105,7 @@ def _train_stage(stage: Stage, course: Course, under_way: Checkpoint | None) -> 
             lesson.end_epoch()
             if stopped:
                 reason = "stopped"
-            elif settings.patience is not None and course.epoch - best.epoch >= settings.patience:
+            elif settings.patience is not None and course.epoch - best.epoch >= settings.patience and not course.waits:
                 reason = "early"
     except Paused:
         if course.keeper is not None:
@@ -114,6 +117,15 @@ def _train_stage(stage: Stage, course: Course, under_way: Checkpoint | None) -> 
         stage.config.name, stage.config.objective, reason, epochs=lesson.epochs_done, best_epoch=best.epoch,
         seconds=time.perf_counter() - lesson.started, validation=best.validation,
     )  # fmt: skip
+
+
+def _tell_ranks(model: ChainModel) -> Iterator[dict[str, Any]]:
+    """A note where AdaLoRA was stopped before it had pruned what the model holds."""
+    if model.upper is None or model.upper.ranks is None:
+        return
+    mean, final = fmean(count_ranks(model.upper)), model.upper.ranks.final_rank
+    if mean > final:
+        yield {"kind": "note", **build_note("ranks_above", mean=mean, final=final)}
 
 
 def _build_anchors(model: ChainModel, config: Config, start: Start | None, device: torch.device) -> list[Anchor]:

@@ -45,6 +45,11 @@ class Stage:
         return self.settings.epochs * -(-len(self.rows) // self.settings.batch_size)
 
     @property
+    def tunes(self) -> bool:
+        """Whether it trains the backbone."""
+        return "backbone" in self.config.trains
+
+    @property
     def supervised(self) -> bool:
         """Whether it learns the tasks, not the texts themselves."""
         return self.config.objective == "tasks"

@@ -177,6 +177,39 @@ def test_adalora_ends_a_run_at_its_final_rank(backbone, commands, tmp_path):
     assert all(event["loss"] > 0 for event in seen if event["kind"] == "step")
 
 
+@pytest.mark.parametrize("epochs", [(9,), (6, 7), (8, 1)])
+def test_patience_waits_for_the_final_ranks(backbone, commands, tmp_path, epochs):
+    """Nothing gets better: a stage ends as soon as it may, and the last one that tunes has the ranks pruned."""
+    tuning = {"tuning": "adalora", "rank": 4, "final_rank": 1, "layers": 1}
+    few = {
+        "learning_rate": 1e-8,
+        "backbone_learning_rate": 1e-8,
+        "batch_size": 48,
+        "metric": "intent/accuracy",
+        "patience": 1,
+    }
+    stages = [*({"epochs": count} for count in epochs), {"epochs": 3, "trains": ["heads"]}]
+    model, _, events = start(backbone, commands, tmp_path, backbone=tuning, stages=stages, train=few)
+    seen, outcome = finish(events)
+    ranks = count_ranks(model.upper)
+    assert sum(ranks) == len(ranks)
+    assert {stage.reason for stage in outcome.stages if stage.epochs > 1} == {"early"}
+    tuned = [stage.epochs for stage in outcome.stages[:-1]]
+    assert tuned == {(9,): [8], (6, 7): [2, 6], (8, 1): [2, 1]}[epochs]
+    assert "ranks_above" not in {event.get("code") for event in seen}
+
+
+def test_ranks_that_a_stop_leaves_are_told(backbone, commands, tmp_path):
+    tuning = {"tuning": "adalora", "rank": 4, "final_rank": 1, "layers": 1}
+    calls = itertools.count()
+    model, _, events = start(
+        backbone, commands, tmp_path, backbone=tuning, read_control=lambda: "stop" if next(calls) > 8 else ""
+    )
+    seen, _ = finish(events)
+    [note] = [event["params"] for event in seen if event.get("code") == "ranks_above"]
+    assert note == {"mean": np.mean(count_ranks(model.upper)), "final": 1}
+
+
 def test_the_pull_keeps_tuned_weights_near_the_pretrained(backbone, commands, tmp_path):
     def drift(strength):
         settings = {"epochs": 2, "backbone_learning_rate": 1e-2, "l2_sp": strength}

@@ -2,7 +2,8 @@
 
 All targets begin with `rank` singular values each. From TINIT of all steps on those that matter least are set to zero,
 over all targets together, along a cubic course; from 1 - TFINAL on what is left is trained as it is, `final_rank` a
-target in the mean. A singular value at zero is one that a loaded bundle has at zero, so nothing else need be kept.
+target in the mean. Where a stage ends early there are fewer steps than were planned, and the course is planned anew. A
+singular value at zero is one that a loaded bundle has at zero, so nothing else need be kept.
 """
 
 from __future__ import annotations
@@ -33,22 +34,26 @@ class RankSchedule:
         self.settled = rank == final_rank
         """Whether the ranks are final."""
         self._allocator: Any = None
+        self._plan: dict[str, Any] = {}
         self._pattern: dict[str, list[bool]] = {}
 
     def follow(self, model: nn.Module, step: int, steps: int) -> None:
         """After the optimiser's step number `step` of `steps`, 1 the first, gradients still in place."""
         if self.rank == self.final_rank:
             return
-        allocator = self._allocator = self._allocator or self._build_allocator(model, steps)
+        if self._plan.get("total_step") != steps and not self.settled:
+            self._plan = plan_pruning(step - 1, steps)
+        allocator = self._allocator = self._allocator or self._build_allocator(model)
+        vars(allocator.peft_config).update(self._plan)
         for name, parameter in model.named_parameters():
             if "lora_" in name and parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)  # of a layer that nothing reads
-        last = steps - allocator.peft_config.tfinal
-        if step > last:
+        if self.settled:
             allocator.mask_using_rank_pattern(model, self._pattern)
             return
         allocator.update_ipt(model)
         budget, due = allocator.budget_schedule(step)
+        last = steps - self._plan["tfinal"]
         if due or step == last:
             self._pattern = allocator.mask_to_budget(model, budget)
         self.settled = step == last
@@ -57,30 +62,37 @@ class RankSchedule:
         """How far it has come: what JSON can hold, and the weights' importance as `NAME/WEIGHT`."""
         sums = {name: getattr(self._allocator, name, {}) for name in _SUMS}
         tensors = {f"{name}/{weight}": value for name, part in sums.items() for weight, value in part.items()}
-        return {"settled": self.settled, "pattern": self._pattern, "begun": self._allocator is not None}, tensors
+        return {"settled": self.settled, "pattern": self._pattern, "plan": self._plan}, tensors
 
-    def set_state(self, model: nn.Module, steps: int, state: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-        """Go on from there, in a training of as many steps."""
-        self.settled, self._pattern = state["settled"], dict(state["pattern"])
-        self._allocator = self._build_allocator(model, steps) if state["begun"] else None
+    def set_state(self, model: nn.Module, state: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+        """Go on from there."""
+        self.settled, self._pattern, self._plan = state["settled"], dict(state["pattern"]), dict(state["plan"])
+        self._allocator = self._build_allocator(model) if self._plan else None
         parameters = dict(model.named_parameters())
         for key, value in tensors.items():
             name, _, weight = key.partition("/")
             getattr(self._allocator, name)[weight] = torch.empty_like(parameters[weight]).copy_(value).detach()
 
-    def _build_allocator(self, model: nn.Module, steps: int) -> Any:
+    def _build_allocator(self, model: nn.Module) -> Any:
         from peft import AdaLoraConfig
         from peft.tuners.adalora.layer import RankAllocator
 
-        config = AdaLoraConfig(
-            init_r=self.rank,
-            target_r=self.final_rank,
-            tinit=int(TINIT * steps),
-            tfinal=int(TFINAL * steps),
-            deltaT=max(1, steps // ALLOCATIONS),
-            total_step=steps,
-        )
+        config = AdaLoraConfig(init_r=self.rank, target_r=self.final_rank, **self._plan)
         return RankAllocator(model, config, ADAPTER)
+
+
+def plan_pruning(done: int, steps: int) -> dict[str, int]:
+    """When the ranks are pruned, as peft calls it. `done`: of the steps, those before this plan.
+
+    Where the last allocation would lie among them, it comes after as large a part of the steps that are left.
+    """
+    last_part = steps if TFINAL * steps < steps - done else steps - done
+    return {
+        "tinit": int(TINIT * steps),
+        "tfinal": int(TFINAL * last_part),
+        "deltaT": max(1, steps // ALLOCATIONS),
+        "total_step": steps,
+    }
 
 
 def compute_orthogonality(model: nn.Module) -> Tensor:
