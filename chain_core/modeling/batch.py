@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from chain_core.data.encode import Encoded
+from chain_core.modeling.joined import States, take_states
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def build_batch(
     encoded: Encoded,
     rows: np.ndarray,
     *,
-    hidden: Mapping[int, np.ndarray] | None = None,
+    hidden: Mapping[int, States] | None = None,
     pooled: bool = False,
     labels: Mapping[str, np.ndarray | tuple[np.ndarray, np.ndarray]] | None = None,
     spans: Mapping[str, np.ndarray] | None = None,
@@ -101,11 +102,13 @@ def build_batch(
     """
     chosen = _gather_labels(labels or {}, rows)
     if pooled:
-        vectors = {layer: _take(states, rows)[:, None] for layer, states in (hidden or {}).items()}
+        vectors = {
+            layer: torch.from_numpy(take_states(states, rows))[:, None] for layer, states in (hidden or {}).items()
+        }
         return Batch(rows, torch.ones(len(rows), 1, dtype=torch.bool), hidden=vectors, labels=chosen)
     index, mask = spread(encoded.offsets, rows)
     batch: dict[str, Any] = {
-        "hidden": {layer: _take(states, index) for layer, states in (hidden or {}).items()},
+        "hidden": {layer: torch.from_numpy(take_states(states, index)) for layer, states in (hidden or {}).items()},
         "input_ids": _ids(encoded.input_ids, index, mask) if not hidden else None,
         "token_type_ids": _ids(encoded.token_type_ids, index, mask) if not hidden else None,
         "lexical": None,
@@ -146,13 +149,6 @@ def list_places(offsets: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 def _ids(flat: np.ndarray, index: np.ndarray, mask: np.ndarray) -> Tensor:
     return torch.from_numpy(np.where(mask, flat[index], 0).astype(np.int64))
-
-
-def _take(states: np.ndarray, index: np.ndarray) -> Tensor:
-    """states[index] (…, H). Rows are copied in words of 8 bytes where they can be: 15 times as fast as halves."""
-    if states.shape[1] * states.itemsize % 8 == 0 and states.flags.c_contiguous and len(states):
-        return torch.from_numpy(states.view(np.int64)[index].view(states.dtype))
-    return torch.from_numpy(np.ascontiguousarray(states[index]))
 
 
 def _gather_labels(labels: Mapping[str, np.ndarray | tuple[np.ndarray, np.ndarray]], rows: np.ndarray):

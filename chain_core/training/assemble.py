@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from chain_core.data.schema import Task
 from chain_core.data.text import Texts
 from chain_core.modeling.backbones.catalogue import BackboneFacts, compute_tokenizer_key, load_tokenizer
 from chain_core.modeling.backbones.features import compute_cache_key, compute_features
+from chain_core.modeling.joined import States, join_states
 from chain_core.modeling.model import ChainModel, load_lower
 from chain_core.modeling.reads import needs_places, needs_positions
 from chain_core.modeling.team import SOLO, Team
@@ -72,8 +74,8 @@ def build_feed(
     parts = _encode(material, tell, _watch(tell, read_control), team)
     encoded = join_encoded(parts)
     pooled = not needs_positions(config)
-    source = material.sets[0].source
-    hidden = _read_hidden(material, model, encoded, device, dtype, pooled, tell, read_control, source, team)
+    sources = [part.source for part in material.sets]
+    hidden = _read_hidden(material, model, parts, device, dtype, pooled, tell, read_control, sources, team)
     gold = join_gold(material.sets, material.tasks)
     labels = encode_all_labels(gold, [task for task in material.tasks if task.name in gold])
     labels = drop_cut_labels(labels, parts, material.sets, tell) | build_causal_labels(config, encoded)
@@ -97,8 +99,8 @@ def build_stage_feeds(
     def encode(texts: Texts, source: str) -> Encoded:
         return _encode_texts(material, texts, source, config.input, _watch(tell, read_control), team)
 
-    def read(encoded: Encoded, source: str) -> Mapping[int, np.ndarray]:
-        return _read_hidden(material, model, encoded, device, dtype, feed.pooled, tell, read_control, source, team)
+    def read(encoded: Encoded, source: str) -> Mapping[int, States]:
+        return _read_hidden(material, model, [encoded], device, dtype, feed.pooled, tell, read_control, [source], team)
 
     reader = Reader(config, material.facts, model, device, dtype, feed.pooled, encode, read)
     return build_language_feeds(reader, feed, material.texts, material.unlabelled)
@@ -160,27 +162,50 @@ def _encode_texts(
 
 
 def _read_hidden(
-    material, model, encoded, device, dtype, pooled, tell, read_control, source, team
-) -> dict[int, np.ndarray]:
-    """Layer -> states of the frozen half, as the model needs them."""
+    material: Material,
+    model: ChainModel,
+    parts: Sequence[Encoded],
+    device: torch.device,
+    dtype: torch.dtype,
+    pooled: bool,
+    tell: Emit,
+    read_control: ReadControl,
+    sources: Sequence[str],
+    team: Team,
+) -> dict[int, States]:
+    """Layer -> states of the frozen half, as the model needs them: each set's kept, and found again, by itself."""
     facts = material.facts
-    hidden = compute_features(
-        lambda: load_lower(facts, model.base),
-        encoded,
-        model.cached_layers,
-        folder=get_folder("features") / compute_cache_key(facts.folder, encoded, dtype, device),
-        device=device,
-        dtype=dtype,
-        pooled=pooled,
-        meta={"backbone": facts.name, "data": source, "precision": str(dtype).removeprefix("torch.")},
-        progress=_watch(tell, team.follow(read_control)),
-        others=[layer for layer in material.layers if layer <= model.base],
-        team=team,
-    )
-    needed, limit = sum(states.nbytes for states in hidden.values()), load_limit()
+    watched = _watch(tell, team.follow(read_control))
+    rows = sum(part.rows for part in parts)
+    lower = cache(lambda: load_lower(facts, model.base))
+    hidden, done = [], 0
+    for encoded, source in zip(parts, sources, strict=True):
+        found = compute_features(
+            lower,
+            encoded,
+            model.cached_layers,
+            folder=get_folder("features") / compute_cache_key(facts.folder, encoded, dtype, device),
+            device=device,
+            dtype=dtype,
+            pooled=pooled,
+            meta={"backbone": facts.name, "data": source, "precision": str(dtype).removeprefix("torch.")},
+            progress=partial(_tell_part, watched, done, rows),
+            others=[layer for layer in material.layers if layer <= model.base],
+            team=team,
+        )
+        hidden.append(found)
+        done += encoded.rows
+        if len(parts) > 1:
+            watched(done, rows)
+    needed, limit = sum(states.nbytes for found in hidden for states in found.values()), load_limit()
     if needed > limit:
         tell({"kind": "note", **build_note("cache_over_limit", needed=needed / GIGABYTE, limit=limit / GIGABYTE)})
-    return hidden
+    return {layer: join_states([found[layer] for found in hidden]) for layer in hidden[0]}
+
+
+def _tell_part(watched: Callable[[int, int], None], before: int, rows: int, done: int, total: int) -> None:
+    """Progress in one of several sets as progress in all."""
+    watched(before + done, rows)
 
 
 def _watch(tell: Emit, read_control: ReadControl) -> Callable[[int, int], None]:

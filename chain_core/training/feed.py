@@ -14,6 +14,7 @@ from chain_core.data.schema import Task
 from chain_core.data.text import Texts
 from chain_core.modeling.backbones.features import split_by_tokens
 from chain_core.modeling.batch import Batch, build_batch
+from chain_core.modeling.joined import States
 
 Labels = np.ndarray | tuple[np.ndarray, np.ndarray]
 """What `data.labels.encode_labels` gives for all rows of a task."""
@@ -26,7 +27,7 @@ class Feed:
     """All N rows of a run, ready to be cut into batches."""
 
     encoded: Encoded
-    hidden: Mapping[int, np.ndarray]
+    hidden: Mapping[int, States]
     """Layer -> cached states; empty where the model reads token ids."""
     pooled: bool
     gold: Mapping[str, pa.Array]

@@ -15,6 +15,7 @@ from chain_core.data.text import Texts
 from chain_core.data.unlabelled import hold_out, pair_sentences
 from chain_core.modeling.backbones.catalogue import BackboneFacts
 from chain_core.modeling.backbones.objectives import build_vocabulary
+from chain_core.modeling.joined import States
 from chain_core.modeling.model import ChainModel, load_lower
 from chain_core.training.feed import Feed, Labels
 from chain_core.training.masking import MaskedFeed, build_next_tokens, fix_draws
@@ -22,7 +23,7 @@ from chain_core.training.stages import find_heads
 
 Encode = Callable[[Texts, str], Encoded]
 """Texts and where they come from -> encoded."""
-Read = Callable[[Encoded, str], Mapping[int, np.ndarray]]
+Read = Callable[[Encoded, str], Mapping[int, States]]
 """Encoded rows -> the frozen half's cached states."""
 
 

@@ -40,11 +40,16 @@ class Ready(NamedTuple):
         )
 
 
-def get_ready(mapping: Mapping[str, Any], folder: Path, read_control: Callable[[], str] = ask_nothing) -> Ready:
+def get_ready(
+    mapping: Mapping[str, Any],
+    folder: Path,
+    read_control: Callable[[], str] = ask_nothing,
+    tell: Callable[[dict[str, Any]], None] = lambda event: None,
+) -> Ready:
     """Rows read, model built, features computed."""
     material = prepare_run(resolve_config(mapping), folder)
     model = build_model(material.config, material.tasks, material.facts)
-    feed = build_feed(material, model, CPU, torch.float32, lambda event: None, read_control)
+    feed = build_feed(material, model, CPU, torch.float32, tell, read_control)
     return Ready(material, model, feed)
 
 

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chain_core.config import TrainConfig, resolve_config
+from chain_core.modeling.backbones import features
 from chain_core.services.rows.prepare import prepare_run
 from chain_core.training.evaluate import compute_answers, compute_scores
 from chain_core.training.sampling import compute_shares, group_rows, sample_epoch
@@ -92,6 +93,26 @@ def test_gradients_of_a_batch_of_one_set_are_those_of_that_set(backbone, tmp_pat
         key[0] for key in model.chain.keys if any((p.grad != 0).any() for p in model.chain.get_head(*key).parameters())
     }
     assert moved == {"topic", "score"}
+
+
+def test_each_set_is_computed_once(backbone, tmp_path, monkeypatch):
+    """However it is joined: what was computed for it alone is found again, and progress is that of all rows."""
+    write_sets(tmp_path)
+    _, _, alone = get_ready(build_mapping(backbone, "second"), tmp_path)
+    computed, compute = [], features._run
+    monkeypatch.setattr(
+        features,
+        "_run",
+        lambda lower, encoded, *rest: [computed.append(encoded.rows), compute(lower, encoded, *rest)][1],
+    )
+    events = []
+    feed = get_ready(build_mapping(backbone, "first", "second"), tmp_path, tell=events.append).feed
+    assert computed == [120]
+    told = [event for event in events if event["kind"] == "progress"]
+    assert (told[-1]["done"], told[-1]["total"]) == (170, 170)
+    for layer, states in alone.hidden.items():
+        np.testing.assert_array_equal(feed.hidden[layer].parts[1], states)
+    assert feed.hidden.keys() == alone.hidden.keys()
 
 
 def test_heads_of_further_sets_are_inferred(backbone, tmp_path):
