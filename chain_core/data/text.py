@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from chain_core.config import HeadConfig, InputConfig
 from chain_core.data.cells import combine, split_lists, to_lists, to_text
+from chain_core.data.readers import SPLIT
 from chain_core.data.relations import check_labelled, put_marks_in, read_span_columns, take_out_all_marks
 from chain_core.errors import DataError
 from chain_core.registry import nearest
@@ -25,12 +26,15 @@ class Texts:
     second  text (N,) of a pair, else None
     spans   relation head -> (N, 4) int32: first word or character of its two spans and the one after their last;
             -1 where a row has none
+    files   (N,) int64: the number of the file that a row stands in, one after the other; -1 for changed copies and
+            rows of a sample, which stand in none. None: all in one
     """
 
     kind: str
     first: pa.Array
     second: pa.Array | None = None
     spans: Mapping[str, np.ndarray] = field(default_factory=dict)
+    files: np.ndarray | None = None
 
     @property
     def searched(self) -> pa.Array:
@@ -67,7 +71,13 @@ def read_texts(table: pa.Table, columns: InputConfig, heads: Mapping[str, HeadCo
         texts = Texts("pair" if columns.pair else "text", first, second)
     else:
         raise DataError("no_input", known=", ".join(table.column_names[:20]))
+    if SPLIT in table.column_names:
+        texts = replace(texts, files=_number_files(get_column(table, SPLIT)))
     return _add_spans(texts, table, columns.text or "", relations) if relations else texts
+
+
+def _number_files(names: pa.Array) -> np.ndarray:
+    return pc.dictionary_encode(names).indices.to_numpy(zero_copy_only=False).astype(np.int64)
 
 
 def _add_spans(texts: Texts, table: pa.Table, column: str, relations: Mapping[str, HeadConfig]) -> Texts:

@@ -78,8 +78,11 @@ class Sentences:
 
 
 def pair_sentences(parts: Sequence[Texts], splits: dict[str, np.ndarray], seed: int) -> Sentences:
-    """Each text with the one after it, and with another one; rows that are pairs with their own second text, and
-    with another row's. `splits` count over all parts. Raises DataError where there is nothing to pair.
+    """Each text with the one after it in its file, and with another one; rows that are pairs with their own second
+    text, and with another row's. What stands in no file (changed copies, samples) is left out.
+
+    `splits`, "train" and "validation", count over all parts. What one trains on are train rows alone; the text after a
+    validation row may be a train row. Raises DataError where there is nothing to pair.
     """
     random = np.random.default_rng(seed)
     firsts, seconds = [], []
@@ -91,9 +94,11 @@ def pair_sentences(parts: Sequence[Texts], splits: dict[str, np.ndarray], seed: 
     filled = pc.and_(pc.greater(pc.utf8_length(first), 0), pc.greater(pc.utf8_length(second), 0))
     usable = filled.to_numpy(zero_copy_only=False)
     left, right, follows, chosen = [], [], [], {}
-    start, everything = 0, np.concatenate(list(splits.values()))
+    start, files = 0, _number_files(parts)
+    paired = np.concatenate([np.full(len(part), part.second is not None) for part in parts])
     for split, rows in splits.items():
-        rows = rows[usable[rows] & _has_partner(parts, rows, everything)]
+        known = splits["train"] if split == "train" else np.concatenate(list(splits.values()))
+        rows = rows[usable[rows] & (files[rows] >= 0) & (paired[rows] | _is_followed(files, rows, known))]
         if len(rows) < 2:
             chosen[split] = np.zeros(0, np.int64)
             continue
@@ -115,8 +120,17 @@ def _join_words(part: Texts) -> pa.Array:
     return pa.array([" ".join(words) for words in part.first.to_pylist()], pa.string())
 
 
-def _has_partner(parts: Sequence[Texts], rows: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Whether each of the rows has a second text: its own, or that of the row after it, where that is known."""
-    ends = np.cumsum([len(part) for part in parts])
-    paired = np.array([part.second is not None for part in parts])[np.searchsorted(ends, rows, side="right")]
-    return paired | (np.isin(rows + 1, known) & ~np.isin(rows + 1, ends))
+def _number_files(parts: Sequence[Texts]) -> np.ndarray:
+    """(N,) int64: a number for the file of each row, no two parts sharing one; -1 where it stands in none."""
+    numbers, start = [], 0
+    for part in parts:
+        files = np.zeros(len(part), np.int64) if part.files is None else part.files
+        numbers.append(np.where(files < 0, -1, files + start))
+        start += int(files.max(initial=0)) + 1
+    return np.concatenate(numbers)
+
+
+def _is_followed(files: np.ndarray, rows: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Whether the row after each of the rows stands in the same file and is one of those known."""
+    after = np.minimum(rows + 1, len(files) - 1)
+    return np.isin(rows + 1, known) & (files[after] == files[rows])

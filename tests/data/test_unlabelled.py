@@ -49,10 +49,39 @@ def test_consecutive_texts_are_paired():
     paired = pair_sentences((first, second), splits, seed=0)
     pairs = list(zip(paired.texts.first.to_pylist(), paired.texts.second.to_pylist(), paired.follows, strict=True))
     true = {(a, b) for a, b, follows in pairs if follows}
-    assert true == {("a0", "a1"), ("a1", "a2"), ("b 0", "b 1"), ("b 1", "b 2"), ("a4", "a5"), ("b 2", "b 3")}
+    assert true == {("a0", "a1"), ("a1", "a2"), ("b 0", "b 1"), ("a4", "a5"), ("b 2", "b 3")}
     assert not {(a, b) for a, b, follows in pairs if not follows} & true
     assert paired.follows.mean() == 0.5
-    assert {name: len(rows) for name, rows in paired.splits.items()} == {"train": 8, "validation": 4}
+    assert {name: len(rows) for name, rows in paired.splits.items()} == {"train": 6, "validation": 4}
+
+
+def list_true_pairs(texts, splits):
+    """Split -> numbers of the rows that are told to follow each other."""
+    paired = pair_sentences(texts, splits, seed=0)
+    first, second = paired.texts.first.to_pylist(), paired.texts.second.to_pylist()
+    return {
+        split: {(int(first[row]), int(second[row])) for row in rows if paired.follows[row]}
+        for split, rows in paired.splits.items()
+    }
+
+
+def test_only_rows_that_follow_each_other_in_one_file_are_told_to():
+    """Two files, then changed copies; another set; a sample."""
+    files = np.array([0, 0, 0, 0, 1, 1, 1, -1, -1])
+    first, sample = (Texts("text", pa.array(map(str, numbers), pa.string()), files=files) for numbers, files in (
+        (range(9), files), (range(20, 23), np.full(3, -1)),
+    ))  # fmt: skip
+    other = Texts("text", pa.array(map(str, range(9, 12)), pa.string()))
+    splits = {"train": np.array([0, 1, 2, 3, 7, 8, 9, 10, 11, 12, 13, 14]), "validation": np.array([4, 5, 6])}
+    assert list_true_pairs((first, other, sample), splits) == {
+        "train": {(0, 1), (1, 2), (2, 3), (9, 10), (10, 11)}, "validation": {(4, 5), (5, 6)},
+    }  # fmt: skip
+
+
+def test_no_validation_text_is_trained_on():
+    texts = Texts("text", pa.array(map(str, range(8)), pa.string()))
+    splits = {"train": np.array([0, 1, 3, 4, 6, 7]), "validation": np.array([2, 5])}
+    assert list_true_pairs((texts,), splits) == {"train": {(0, 1), (3, 4), (6, 7)}, "validation": {(2, 3), (5, 6)}}
 
 
 def test_pairs_keep_or_change_their_partner():

@@ -252,6 +252,7 @@ def test_replayed_rows_keep_the_old_heads_alive(old, backbone, tmp_path):
     replayed = material.sets[1]
     assert len(replayed.texts) == round(0.5 * len(prepare(old, build_mapping(backbone))[0].sets[0].splits["train"]))
     assert {task.name for task in replayed.tasks} == {"intent"}
+    assert (replayed.texts.files == -1).all(), "rows of a sample follow nothing"
     spaces = {task.name: set(task.label_space) for task in material.tasks}
     assert spaces["intent"] == {"turn-it", "play-it", "stop-it", "quite-new"}
     assert "rows_replayed" in {note["code"] for note in material.notes}

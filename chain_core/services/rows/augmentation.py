@@ -173,10 +173,12 @@ def _append(part: RowSet, copies: Copies, tags: Mapping[str, pa.Array]) -> RowSe
         replaced |= _point_anew(part, task, copies)
     rows = part.table.num_rows + np.arange(len(copies.rows))
     spans = {head: np.concatenate([ends, copies.places[head]]) for head, ends in texts.spans.items()}
+    stand_in = np.zeros(len(texts), np.int64) if texts.files is None else texts.files
+    files = np.concatenate([stand_in, np.full(len(copies.rows), -1)])
     return replace(
         part,
         table=append_copies(part.table, copies, replaced),
-        texts=Texts(texts.kind, first, second, spans),
+        texts=Texts(texts.kind, first, second, spans, files),
         splits={**part.splits, "train": np.concatenate([part.splits["train"], rows])},
     )
 

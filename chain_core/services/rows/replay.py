@@ -71,7 +71,7 @@ def _take(part: RowSet, rows: np.ndarray, tasks: tuple[Task, ...], heads: Mappin
         part,
         name=f"{NAME}-{part.name}" if part.name else NAME,
         table=table,
-        texts=read_texts(table, part.columns, heads),
+        texts=replace(read_texts(table, part.columns, heads), files=np.full(len(rows), -1)),
         tasks=tasks,
         splits={**dict.fromkeys(part.splits, none), "train": np.arange(len(rows))},
     )

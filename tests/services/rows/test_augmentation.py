@@ -77,6 +77,8 @@ def test_copies_join_the_train_rows_alone(folder, backbone):
     assert added.tolist() == list(range(count, material.table.num_rows))
     assert 0.8 < len(added) / (3 * len(plain.splits["train"])) <= 1
     assert material.texts.first.slice(0, count).equals(plain.texts.first)
+    assert plain.texts.files.tolist() == [0] * 120 + [1] * 30
+    assert material.texts.files.tolist() == [*plain.texts.files, *([-1] * len(added))], "copies follow nothing"
     assert material.table.column_names == plain.table.column_names
     assert {note["code"] for note in material.notes} >= {"rows_augmented"}
 
