@@ -34,6 +34,7 @@ TORCH_FREE = {
     "chain_core.modeling.reads",
     "chain_core.modeling.team",
     "chain_core.services.drafts.checks",
+    "chain_core.services.rows.idle",
 }
 TORCH = ("torch", "transformers", "peft", "safetensors.torch", "accelerate")
 

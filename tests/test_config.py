@@ -31,6 +31,7 @@ from chain_core.config import (
     load_yaml,
     merge,
     resolve_config,
+    restore_config,
 )
 from chain_core.config.fields import Section
 from chain_core.errors import ConfigError
@@ -46,6 +47,15 @@ def find_one(**sections: Any) -> ConfigError:
     problems = find_problems({**DATA, "heads": HEADS, **sections})
     assert len(problems) == 1, [(problem.path, problem.code) for problem in problems]
     return problems[0]
+
+
+def test_what_a_run_was_made_with_is_read_though_it_would_be_refused_now() -> None:
+    mapping = {**DATA, "heads": {"a": {**HEADS["intent"], "separator": "|"}}}
+    with pytest.raises(ConfigError):
+        resolve_config(mapping)
+    assert restore_config(mapping).heads["a"].separator == "|"
+    with pytest.raises(ConfigError):
+        restore_config({**mapping, "chain": {"depth": -1}})
 
 
 def test_data_alone_is_a_valid_file() -> None:
@@ -70,6 +80,21 @@ PARTS_THAT_DO_NOT_FIT: list[tuple[dict[str, Any], str, str]] = [
     ({"heads": {"a": {**HEADS["intent"], "data": "news"}}}, "heads.a.data", "head_data_unknown"),
     ({"heads": {"a": {"kind": "classification"}}}, "heads.a.column", "missing_key"),
     ({"heads": {"a": {**HEADS["intent"], "crf": True}}}, "heads.a.crf", "option_of_kinds"),
+    ({"heads": {"a": {**HEADS["intent"], "separator": "|"}}}, "heads.a.separator", "option_of_kinds"),
+    (
+        {"heads": {"a": {"kind": "regression", "column": "s", "label_smoothing": 0.1}}},
+        "heads.a.label_smoothing",
+        "option_of_kinds",
+    ),
+    ({"heads": {"a": {**HEADS["intent"], "depths": [0, 1], "depth_weights": [0, 0]}}}, "heads", "weights_all_zero"),
+    (
+        {
+            "heads": {"a": {**HEADS["intent"], "weight": 0}, "b": {"kind": "masked_lm"}},
+            "stages": [{"objective": "masked_lm"}, {}],
+        },
+        "heads",
+        "weights_all_zero",
+    ),
     (
         {"input": {"tokens": "t"}, "heads": {"a": {"kind": "relation", "column": "s"}}},
         "heads.a.spans",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from chain_core.cli.parts import Progress, read_config, slug
 from chain_core.errors import BackboneError, ConfigError
+from chain_core.messages import render
 
 if TYPE_CHECKING:
     from chain_core.modeling.backbones.catalogue import BackboneFacts
@@ -91,14 +92,16 @@ def _ask(name: str) -> BackboneFacts | BackboneError:
 
 
 def _tell_findings(check: SweepCheck, progress: Any, *, skip: bool) -> bool:
-    """Everything that is wrong, at once; whether that is the end."""
+    """Everything that is wrong or comes to nothing, at once; whether that is the end."""
     from chain_core.services.sweeps.sweep import describe_params
 
-    for finding in check.findings:
-        where = "; ".join(describe_params(setting) for setting in finding.settings[:3] if setting)
-        more = len(finding.settings) - 3
+    told = [(str(finding.error), finding.settings) for finding in check.findings]
+    told += [(render(f"notes.{it.note['code']}", **it.note["params"]), it.settings) for it in check.remarks]
+    for sentence, settings in told:
+        where = "; ".join(describe_params(setting) for setting in settings[:3] if setting)
+        more = len(settings) - 3
         where += f"; and {more} more" if more > 0 else ""
-        print(" ".join(str(finding.error).split()) + (f" ({where})" if where else ""), file=sys.stderr)
+        print(" ".join(sentence.split()) + (f" ({where})" if where else ""), file=sys.stderr)
     if not check.findings:
         return False
     if not (skip and check.combinations):

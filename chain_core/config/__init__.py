@@ -14,7 +14,7 @@ text       YAML <-> mapping, `--set key=value`
 from chain_core.config.depth import fit_depth
 from chain_core.config.fields import MAX_DEPTH
 from chain_core.config.metrics import METRICS, list_metrics
-from chain_core.config.resolve import find_problems, resolve_config
+from chain_core.config.resolve import find_problems, resolve_config, restore_config
 from chain_core.config.root import Config
 from chain_core.config.sections import (
     HEAD_KINDS,
@@ -68,4 +68,5 @@ __all__ = [
     "load_yaml",
     "merge",
     "resolve_config",
+    "restore_config",
 ]

@@ -8,6 +8,7 @@ from itertools import pairwise
 from chain_core.config.metrics import list_metrics
 from chain_core.config.root import Config
 from chain_core.config.sections import (
+    HEAD_KINDS,
     SELF_SUPERVISED,
     DataConfig,
     HeadConfig,
@@ -114,9 +115,16 @@ def _check_heads(config: Config) -> Problems:
         else:
             yield from _check_head_input(path, head, config.get_input(name))
         yield from _check_head_options(path, head)
-    if config.heads and all(head.weight == 0 for head in config.heads.values()):
+    objectives = {stage.objective for stage in config.get_stages()}
+    if any(_weighs_nothing(config, objective) for objective in objectives):
         yield ConfigError("weights_all_zero", path="heads")
     yield from _check_metric(config)
+
+
+def _weighs_nothing(config: Config, objective: str) -> bool:
+    """Whether a stage of this objective has heads, but no loss."""
+    learners = [(config.heads or {})[name] for name in config.get_learners(objective)]
+    return bool(learners) and not any(head.weight and any(head.depth_weights or (1.0,)) for head in learners)
 
 
 def _check_metric(config: Config) -> Problems:
@@ -162,6 +170,8 @@ OPTIONS_OF_KINDS = {
     "start": ("span",),
     "spans": ("relation",),
     "focal": ("classification", "multilabel", "tagging", "relation"),
+    "label_smoothing": tuple(kind for kind in HEAD_KINDS if kind != "regression"),
+    "separator": ("multilabel",),
     "pooling": ("classification", "multilabel", "regression", "next_sentence"),
 }
 """Options that only some kinds of heads have."""

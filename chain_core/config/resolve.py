@@ -27,26 +27,43 @@ def resolve_config(mapping: Mapping[str, Any]) -> Config:
     return config
 
 
+def restore_config(mapping: Mapping[str, Any]) -> Config:
+    """The config that a run was made with: it was judged then, and no rule made since locks the run away.
+
+    Raises ConfigError where a key holds what it cannot.
+    """
+    config = _fill(mapping)
+    if isinstance(config, list):
+        raise config[0]
+    return config
+
+
 def find_problems(mapping: Mapping[str, Any]) -> list[ConfigError]:
     """Everything that is wrong with a mapping by itself, in the order of its keys."""
     return _validate(mapping)[0]
 
 
 def _validate(mapping: Mapping[str, Any]) -> tuple[list[ConfigError], Config | None]:
+    config = _fill(mapping)
+    if isinstance(config, list):
+        return config, None
+    problems = [problem for check in CHECKS for problem in check(config)]
+    return problems, (None if problems else config)
+
+
+def _fill(mapping: Mapping[str, Any]) -> Config | list[ConfigError]:
+    """The mapping over its preset over the defaults, or each key that holds what it cannot."""
     preset = mapping.get("preset", "fast")
     base = PRESETS.get(preset, {}) if isinstance(preset, str) else {}
     merged = merge(base, {key: value for key, value in mapping.items() if value is not None or key == "heads"})
     try:
-        config = Config.model_validate(merged)
+        return Config.model_validate(merged)
     except ValidationError as error:
         found = [explain_finding(detail) for detail in error.errors(include_url=False)]
         # A union reports each of its members: the last, widest one speaks for the key. A list that lost its bad
         # entries reports that it is too short as well.
         by_path = {problem.path: problem for problem in found}
-        told = [problem for problem in by_path.values() if not _is_echo(problem, by_path)]
-        return told, None
-    problems = [problem for check in CHECKS for problem in check(config)]
-    return problems, (None if problems else config)
+        return [problem for problem in by_path.values() if not _is_echo(problem, by_path)]
 
 
 def _is_echo(problem: ConfigError, by_path: Mapping[str, ConfigError]) -> bool:

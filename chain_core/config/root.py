@@ -9,6 +9,7 @@ from pydantic import Field
 from chain_core.config.fields import Name, Section
 from chain_core.config.sections import (
     POSITION_KINDS,
+    SELF_SUPERVISED,
     AugmentConfig,
     BackboneConfig,
     ChainConfig,
@@ -102,6 +103,22 @@ class Config(Section):
             self.chain.depth if depth == "last" else depth: weight
             for depth, weight in zip(config.depths, weights, strict=True)
         }
+
+    def get_learners(self, objective: str) -> frozenset[str]:
+        """The heads that a stage of this objective trains.
+
+        `tasks` are all heads with a column, and those of causal language modelling, whose inputs need no masking.
+        """
+        left_out = {kind for kind in SELF_SUPERVISED if kind != "causal_lm"}
+        return frozenset(
+            name
+            for name, head in (self.heads or {}).items()
+            if (head.kind not in left_out if objective == "tasks" else head.kind == objective)
+        )
+
+    def get_taught(self) -> frozenset[str]:
+        """The heads that some stage trains."""
+        return frozenset().union(*(self.get_learners(stage.objective) for stage in self.get_stages()))
 
     @property
     def uses_lexical(self) -> bool:

@@ -16,7 +16,7 @@ from typing import Any
 
 from torch import Tensor
 
-from chain_core.config import Config, dump_yaml, load_yaml, resolve_config
+from chain_core.config import Config, dump_yaml, load_yaml, restore_config
 from chain_core.data.schema import Task
 from chain_core.errors import ChainError, RunError
 from chain_core.modeling.backbones.catalogue import BackboneFacts, read_facts
@@ -43,7 +43,13 @@ def save_bundle(
     )
     weights = {name: value.detach().cpu().contiguous() for name, value in (saved or model.get_saved()).items()}
     temporary = folder / f"{WEIGHTS}.tmp"
-    metadata = {"backbone": facts.name, "format": "pt", "active_depth": str(model.chain.active_depth)}
+    chain = model.chain
+    metadata = {
+        "backbone": facts.name,
+        "format": "pt",
+        "active_depth": str(chain.active_depth),
+        "answering": " ".join(sorted(chain.answering_heads)),
+    }
     write_tensors(temporary, weights, metadata)
     temporary.replace(folder / WEIGHTS)
 
@@ -54,11 +60,12 @@ def load_bundle(folder: Path) -> tuple[ChainModel, Config, tuple[Task, ...], Bac
     from safetensors.torch import load_file
 
     try:
-        config = resolve_config(load_yaml((folder / "config.yaml").read_text(encoding="utf-8")))
+        config = restore_config(load_yaml((folder / "config.yaml").read_text(encoding="utf-8")))
         tasks = tuple(_read_task(entry) for entry in json.loads((folder / "tasks.json").read_text(encoding="utf-8")))
         weights = load_file(str(folder / WEIGHTS))
         with safe_open(str(folder / WEIGHTS), "pt") as file:
-            active_depth = int((file.metadata() or {}).get("active_depth", config.chain.depth))
+            metadata = file.metadata() or {}
+            active_depth = int(metadata.get("active_depth", config.chain.depth))
     except (OSError, ValueError, KeyError, TypeError, SafetensorError):
         raise RunError("bundle_unreadable", folder=str(folder)) from None
     facts = read_facts(config.backbone.name)
@@ -70,6 +77,8 @@ def load_bundle(folder: Path) -> tuple[ChainModel, Config, tuple[Task, ...], Bac
     if unexpected or set(model.get_saved()) - set(weights):
         raise RunError("bundle_unfit", folder=str(folder), backbone=facts.name)
     model.chain.active_depth = active_depth
+    if "answering" in metadata:
+        model.chain.answering_heads = frozenset(metadata["answering"].split())
     return model.eval(), config, tasks, facts
 
 

@@ -56,8 +56,10 @@ class Chain(nn.Module):
         self.seats: tuple[Seat, ...] = tuple(self.heads)  # type: ignore[arg-type]
         self._head_of = {key: seat.head for seat in self.seats for key in seat.keys}
         self.keys: list[tuple[str, int]] = list(self._head_of)
-        self.answering_heads = frozenset(task.name for task in tasks if task.kind not in SELF_SUPERVISED)
-        """The heads that predict a column."""
+        supervised = frozenset(task.name for task in tasks if task.kind not in SELF_SUPERVISED)
+        self.answering_heads = supervised & config.get_taught()
+        """The heads that predict a column and have been taught to: in a stage, or in the run that this one starts
+        from."""
         self.active_heads = self.answering_heads
         """The heads that take part in a pass."""
 

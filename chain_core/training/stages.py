@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from chain_core.config import SELF_SUPERVISED, Config, StageConfig, TrainConfig
+from chain_core.config import Config, StageConfig, TrainConfig
 from chain_core.errors import ConfigError, DataError
 from chain_core.modeling.model import ChainModel
 from chain_core.training.feed import Feed, Labels, choose_labelled
@@ -76,7 +76,7 @@ def plan_stages(config: Config, feed: Feed, feeds: Mapping[int, Feed]) -> tuple[
     stages = []
     for number, stage in enumerate(config.get_stages(), start=1):
         own = feeds.get(number, feed)
-        heads = find_heads(config, stage.objective)
+        heads = config.get_learners(stage.objective)
         labels = {name: values for name, values in own.labels.items() if name in heads}
         rows = choose_labelled(labels, own.splits["train"]) if stage.objective == "tasks" else own.splits["train"]
         if not len(rows):
@@ -91,19 +91,6 @@ def plan_stages(config: Config, feed: Feed, feeds: Mapping[int, Feed]) -> tuple[
         run = config.model_copy(update={"train": settings})
         stages.append(Stage(number, stage, run, heads, own, rows))
     return tuple(stages)
-
-
-def find_heads(config: Config, objective: str) -> frozenset[str]:
-    """The heads that a stage of this objective trains.
-
-    `tasks` are all heads with a column, and those of causal language modelling, whose inputs need no masking.
-    """
-    left_out = {kind for kind in SELF_SUPERVISED if kind != "causal_lm"}
-    return frozenset(
-        name
-        for name, head in (config.heads or {}).items()
-        if (head.kind not in left_out if objective == "tasks" else head.kind == objective)
-    )
 
 
 class Parts:

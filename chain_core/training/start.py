@@ -41,10 +41,13 @@ class Start:
     kept: Mapping[str, Tensor] = field(default_factory=dict)
     """Of weights that are only partly old: which are, bool, of their shape."""
     notes: tuple[Note, ...] = ()
+    heads: frozenset[str] = frozenset()
+    """The heads that know their answers from the old run."""
 
     def apply(self, model: ChainModel) -> None:
         """Put the old weights in their places."""
         model.load_state_dict(dict(self.weights), strict=False)
+        model.chain.answering_heads |= self.heads
 
     def build_anchor(self, model: ChainModel, strength: float, device: torch.device) -> Anchor:
         """The pull towards the old weights; of those that are partly old, the old part alone."""
@@ -75,7 +78,8 @@ def match_start(folder: Path, model: ChainModel, config: Config, facts: Backbone
     notes += _describe(old, model, links, heads)
     if joining := [position for position in matching if position > begun]:
         notes.append(build_note("start_joins", links=_join(joining), depth=begun))
-    return Start({name: value.clone() for name, value in weights.items()}, kept, tuple(notes))
+    taught = old.chain.answering_heads.intersection(head.name for head in heads)
+    return Start({name: value.clone() for name, value in weights.items()}, kept, tuple(notes), taught)
 
 
 def _check_backbone(before: Config, config: Config, old_facts: BackboneFacts, facts: BackboneFacts) -> None:

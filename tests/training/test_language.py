@@ -11,7 +11,7 @@ import torch
 from chain_core.config import resolve_config
 from chain_core.data.encode import encode_texts
 from chain_core.data.text import Texts
-from chain_core.errors import ConfigError
+from chain_core.errors import ConfigError, RunError
 from chain_core.modeling.backbones.catalogue import find_mask_token, load_tokenizer, read_facts
 from chain_core.modeling.backbones.objectives import build_vocabulary
 from chain_core.reports.predictions import load_predictions
@@ -263,3 +263,28 @@ def test_the_packaged_backbones_mask_is_found():
     tokenizer = load_tokenizer(facts.folder)
     assert tokenizer.id_to_token(find_mask_token(facts.folder, tokenizer)) == "[MASK]"
     assert build_vocabulary(facts).special.sum() >= 4
+
+
+def test_heads_that_no_stage_trains_have_no_figures_until_another_run_trains_them(folder, encoder):
+    """Learning from texts alone is something to start from; a head that an old run trained keeps its figures."""
+
+    def run(name, stages, **sections):
+        events = []
+        mapping = build_mapping(encoder, stages, **sections)
+        report = execute_run(resolve_config(mapping), folder / name, folder=folder, emit=events.append)
+        return report, [event for event in events if event["kind"] == "note"]
+
+    words = [{"objective": "masked_lm"}]
+    report, notes = run("words", words)
+    assert "test" not in report
+    assert report["stages"][0]["validation"].keys() == {"masked_lm@2"}
+    assert [note["params"]["heads"] for note in notes if note["code"] == "heads_untaught"] == ["intent, slots"]
+    with pytest.raises(RunError) as caught:
+        load_predictor(folder / "words")
+    assert caught.value.code == "nothing_answers"
+    report, _ = run("tasks", [{}], start={"run": "words"})
+    assert {"intent", "slots"} <= set(report["test"])
+    heads = {**HEADS, "topics": {"kind": "multilabel", "column": "topics"}}
+    report, notes = run("more", words, start={"run": "tasks"}, heads=heads)
+    assert set(report["test"]) == {"intent", "slots", "joint"}, "topics begins anew"
+    assert list(next(load_predictor(folder / "more").predict([{"tokens": ["turn", "on"]}]))["heads"]) == list(HEADS)

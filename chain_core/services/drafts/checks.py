@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from chain_core.config import Config, DataConfig, find_problems, resolve_config
+from chain_core.data.cells import Note
 from chain_core.data.schema import Task
 from chain_core.errors import BackboneError, ChainError, ConfigError, DataError
 from chain_core.modeling.backbones.catalogue import BackboneFacts
@@ -25,6 +26,7 @@ from chain_core.modeling.plan import Plan, Workload, compute_plan
 from chain_core.services.drafts.draft_rows import DraftRows, count_workload, open_table, read_rows
 from chain_core.services.drafts.problems import Problem, build_problem, check_backbone, check_columns, check_files
 from chain_core.services.rows.complete import add_language_heads, complete_mapping
+from chain_core.services.rows.idle import find_idle
 from chain_core.services.rows.sets import list_heads
 
 
@@ -43,6 +45,8 @@ class Inspection:
     """Names of the backbone's linear layers, which LoRA can wrap."""
     built: Config | None = None
     """The config as the plan has it: its budget turned into densities."""
+    notes: tuple[Note, ...] = ()
+    """What in it comes to nothing."""
 
 
 def inspect_draft(
@@ -73,17 +77,19 @@ def inspect_draft(
     known = {task.name: task for found in rows.values() for task in found.tasks}
     tasks = tuple(known[name] for name in config.heads or {} if name in known)
     plan = built = None
+    whole = add_language_heads(config)
     if facts is not None and shapes is not None and not any(p.path.startswith("chain.taps") for p in problems):
         classes = {task.name: max(len(task.label_space), 1) for task in tasks}
         workload = _join_workloads(
             [count_workload(tables[name], views[name], facts, found.sizes or {}) for name, found in rows.items()]
         )
         try:
-            built = fill_densities(add_language_heads(config), facts, shapes)
+            built = fill_densities(whole, facts, shapes)
             plan = compute_plan(built, facts, shapes, classes, workload, gflops)
         except ConfigError as error:
             problems.append(Problem(error.path, error))
-    return Inspection(tuple(problems), config, columns, tasks, _add_sizes(rows.values()), plan, targets, built)
+    sizes, notes = _add_sizes(rows.values()), find_idle(whole) if config.heads else ()
+    return Inspection(tuple(problems), config, columns, tasks, sizes, plan, targets, built, notes)
 
 
 def _open_tables(draft: Mapping[str, Any], folder: Path, problems: list[Problem]) -> dict[str, pa.Table]:

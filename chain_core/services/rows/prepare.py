@@ -26,6 +26,7 @@ from chain_core.modeling.backbones.shapes import read_shapes
 from chain_core.modeling.links.density import describe_spending, fill_densities
 from chain_core.services.rows.augmentation import augment_set, fix_augment_paths
 from chain_core.services.rows.complete import complete_config
+from chain_core.services.rows.idle import find_idle
 from chain_core.services.rows.replay import find_bundle, read_replay, widen_task
 from chain_core.services.rows.sets import read_sets
 from chain_core.training.assemble import Material
@@ -78,10 +79,10 @@ def settle_config(config: Config, folder: Path, check: Callable[[], None] = lamb
     """What a config leaves open inferred from its rows and its backbone, its paths made absolute. Raises ChainError."""
     config, tables, notes = open_tables(config, folder, check)
     facts = read_facts(config.backbone.name)
-    config, spent = _spend_budget(config, facts)
+    filled, spent = _spend_budget(config, facts)
     for problem in find_objective_problems(config, facts):
         raise problem
-    return Settled(_fix_paths(config, folder), facts, tables, [*notes, *spent])
+    return Settled(_fix_paths(filled, folder), facts, tables, [*notes, *find_idle(config), *spent])
 
 
 def _pick(own: Sequence[Task], widened: Sequence[Task]) -> tuple[Task, ...]:

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from chain_core.config import Config, HeadConfig, load_yaml, resolve_config
+from chain_core.config import Config, HeadConfig, load_yaml, restore_config
 from chain_core.data.cells import is_list, split_lists
 from chain_core.data.labels import order_labels, read_gold
 from chain_core.data.rows import RowSet
@@ -59,7 +59,7 @@ def read_replay(config: Config, bundle: Path, tasks: Sequence[Task]) -> list[Row
 
 def _load_config(bundle: Path) -> Config:
     try:
-        return resolve_config(load_yaml((bundle / "config.yaml").read_text(encoding="utf-8")))
+        return restore_config(load_yaml((bundle / "config.yaml").read_text(encoding="utf-8")))
     except (OSError, UnicodeError):
         raise RunError("bundle_unreadable", folder=str(bundle)) from None
 

@@ -113,17 +113,24 @@ def _describe_head(task: Any, answers: Answers, key: tuple[str, int], index: int
 
 
 def load_predictor(run: Path) -> Predictor:
-    """The predictor of a run's folder, or of a bundle's own. Raises RunError where there is none."""
+    """The predictor of a run's folder, or of a bundle's own. Raises RunError where there is none that can answer."""
+    bundle = _open(run)
+    if not bundle.model.chain.answering_heads:
+        raise RunError("nothing_answers", folder=str(run))
+    return Predictor(bundle)
+
+
+def _open(run: Path) -> Bundle:
     folder = run / "model" if (run / "model").is_dir() else run
     if not (folder / "config.yaml").is_file():
         raise RunError("no_bundle", folder=str(run))
     try:
-        return Predictor(open_bundle(folder))
+        return open_bundle(folder)
     except ConfigError as error:
         if error.code != "device_missing":
             raise
         # Trained on a device that this machine lacks.
-        return Predictor(open_bundle(folder, "cpu"))
+        return open_bundle(folder, "cpu")
 
 
 def evaluate_file(run: Path, data: Path) -> tuple[dict[str, Any], Predictions]:

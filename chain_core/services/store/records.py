@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from chain_core.config import Config, load_yaml, resolve_config
+from chain_core.config import Config, load_yaml, restore_config
 from chain_core.paths import get_folder
 
 BUSY = ("running", "stopping", "pausing")
@@ -86,7 +86,7 @@ class Run:
 
     def load_config(self) -> Config:
         """The run's complete config."""
-        return resolve_config(load_yaml(self.config_yaml))
+        return restore_config(load_yaml(self.config_yaml))
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from chain_core.config import BackboneConfig
+from chain_core.data.cells import Note
 from chain_core.errors import BackboneError, ChainError
 from chain_core.modeling.backbones.catalogue import BackboneFacts
 from chain_core.modeling.reads import find_layers_read
@@ -32,6 +33,15 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class Remark:
+    """One thing that comes to nothing, and the settings with which it does."""
+
+    note: Note
+    settings: tuple[dict[str, Any], ...]
+    """None where it does with all of them."""
+
+
+@dataclass(frozen=True)
 class SweepCheck:
     """What is known of a sweep before it begins."""
 
@@ -44,6 +54,7 @@ class SweepCheck:
     """The settings of a grid that nothing is wrong with, in order."""
     seconds: float | None
     """Of all runs, one after the other, as their plans have it; None where one of them is not known."""
+    remarks: tuple[Remark, ...] = ()
 
 
 def check_sweep(sweep: Sweep, ask: Ask, gflops: float | None = None) -> SweepCheck:
@@ -57,6 +68,7 @@ def check_sweep(sweep: Sweep, ask: Ask, gflops: float | None = None) -> SweepChe
     inspect = _Inspector(sweep, folder, ask, gflops)
     settings = list_combinations(sweep.axes) if sweep.kind == "grid" else list(_list_ends(sweep.axes))
     wrong: dict[str, Finding] = {}
+    idle: dict[str, Remark] = {}
     fine, seconds = [], []
     layers: set[int] = set()
     for params in settings:
@@ -67,11 +79,15 @@ def check_sweep(sweep: Sweep, ask: Ask, gflops: float | None = None) -> SweepChe
             wrong[key] = replace(found, settings=(*found.settings, params))
         if not problems and inspection is not None and inspection.plan is not None and inspection.built is not None:
             fine.append(params)
+            for note in inspection.notes:
+                known = idle.get(json.dumps(note)) or Remark(note, ())
+                idle[json.dumps(note)] = replace(known, settings=(*known.settings, params))
             seconds.append(inspection.plan.seconds)
             layers.update(find_layers_read(inspection.built, inspection.plan.num_layers))
     sweep = replace(sweep, layers=tuple(sorted(layers)))
     kept = tuple(fine) if sweep.kind == "grid" else ()
-    return SweepCheck(sweep, count, tuple(wrong.values()), kept, _add(seconds, count))
+    remarks = (replace(it, settings=() if len(it.settings) == len(fine) else it.settings) for it in idle.values())
+    return SweepCheck(sweep, count, tuple(wrong.values()), kept, _add(seconds, count), tuple(remarks))
 
 
 def find_path(error: ChainError) -> str:

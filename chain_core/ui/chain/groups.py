@@ -67,6 +67,12 @@ def count_changes(group: Group, base: Path) -> int:
     return sum(_is_changed(group, base, field) for field in group.fields)
 
 
+def applies(group: Group, base: Path) -> bool:
+    """Whether any field of a group applies."""
+    section, whole = read(base), read_whole()
+    return isinstance(section, Mapping) and any(field.when(section, whole) for field in group.fields)
+
+
 def show_group(group: Group, base: Path, context: Context, *, columns: int = 2) -> None:
     """The fields that apply or hold something, in columns, filled row by row."""
     section, whole = read(base), read_whole()

@@ -19,12 +19,15 @@ def add_stage(draft: Draft, objective: str) -> dict[str, Any]:
     """One more stage.
 
     The first of all is what the run would have been without it; where that one learns from bare texts, it comes before
-    the tasks, as do later ones of its kind.
+    the tasks, as do later ones of its kind. From then on the stages say how many epochs there are.
     """
     stages = list_stages(draft)
     if not stages:
-        epochs = get_value(complete(draft), ("train", "epochs"))
+        epochs = _read_epochs(draft)
         stages = [{"objective": "tasks", "epochs": epochs}] if isinstance(epochs, int) else [{"objective": "tasks"}]
+        train = draft.get("train")
+        if isinstance(train, Mapping):
+            draft = {**draft, "train": {key: value for key, value in train.items() if key != "epochs"}}
         if objective == "tasks":
             return {**draft, "stages": stages}
     added: dict[str, Any] = {"objective": objective, "epochs": 1}
@@ -45,13 +48,20 @@ def add_head_and_stage(draft: Draft, kind: str, column: str, data: str | None) -
 
 
 def remove_stage(draft: Draft, index: int) -> dict[str, Any]:
-    """Without one stage; without any, the run is one stage again."""
+    """Without one stage; without any, the run is one stage again, with the epochs of the last one."""
     stages = list_stages(draft)
     left = stages[:index] + stages[index + 1 :]
-    changed = {**draft, "stages": left}
-    if not left:
-        del changed["stages"]
-    return changed
+    if left:
+        return {**draft, "stages": left}
+    changed = {key: value for key, value in draft.items() if key != "stages"}
+    epochs = get_value(stages, (index, "epochs"))
+    if not isinstance(epochs, int) or _learns_itself(stages[index]) or epochs == _read_epochs(changed):
+        return changed
+    return set_value(changed, ("train", "epochs"), epochs)
+
+
+def _read_epochs(draft: Draft) -> Any:
+    return get_value(complete(draft), ("train", "epochs"))
 
 
 def move_stage(draft: Draft, index: int, by: int) -> dict[str, Any]:

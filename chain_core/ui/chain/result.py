@@ -14,6 +14,7 @@ from chain_core.ui.chain.drawing import build_drawing
 from chain_core.ui.chain.fields import line
 from chain_core.ui.chain.groups import show_problems
 from chain_core.ui.chain.marks import format_count
+from chain_core.ui.data.words import format_notes
 from chain_core.ui.draft import get_draft, get_parent, set_draft
 from chain_core.ui.language import get_language, t
 from chain_core.ui.shell import escape_markdown, go_to, show_error
@@ -81,6 +82,8 @@ def show_train(inspection: Inspection, waiting: bool) -> None:
     elif problems:
         first = problems[0].error.text(get_language())
         st.caption(f":material/block: {t('chain.train_off', reason=escape_markdown(first))}")
+    if inspection.notes:
+        st.info(format_notes(inspection.notes), icon=":material/info:")
     off = waiting or bool(problems) or inspection.config is None
     label, icon = t("chain.train"), ":material/play_arrow:"
     if st.button(label, type="primary", icon=icon, disabled=off, width="stretch", key="chain_train"):

@@ -85,6 +85,10 @@ def _weighs_classes(section: Scope, whole: Scope) -> bool:
     return section.get("kind") in OPTIONS_OF_KINDS["focal"] and not section.get("crf")
 
 
+def _smooths(section: Scope, whole: Scope) -> bool:
+    return section.get("kind") in OPTIONS_OF_KINDS["label_smoothing"] and not section.get("crf")
+
+
 def _has_pair(section: Scope, whole: Scope) -> bool:
     if section.get("kind") not in OPTIONS_OF_KINDS["pooling"]:
         return False
@@ -101,6 +105,13 @@ def _augments(section: Scope, whole: Scope) -> bool:
 def _has_several_heads(section: Scope, whole: Scope) -> bool:
     heads = whole.get("heads")
     return isinstance(heads, Mapping) and len(heads) > 1
+
+
+def _has_several_losses(section: Scope, whole: Scope) -> bool:
+    """Several heads, or one that answers at several depths."""
+    heads = whole.get("heads")
+    each = [head for head in heads.values() if isinstance(head, Mapping)] if isinstance(heads, Mapping) else []
+    return len(each) > 1 or any(_is_several(head, whole) for head in each)
 
 
 def _draws_fractions(section: Scope, whole: Scope) -> bool:
@@ -177,7 +188,7 @@ HEAD = Group(
         Field("crf", "chain.crf", when=_kind("tagging")),
         Field("pooling", "chain.pooling", when=_has_pair),
         Field("dropout", "chain.dropout", "slide", step=0.05),
-        Field("label_smoothing", "chain.label_smoothing", "slide", step=0.01, when=_weighs_classes),
+        Field("label_smoothing", "chain.label_smoothing", "slide", step=0.01, when=_smooths),
         Field("focal", "chain.focal", step=0.5, when=_weighs_classes),
         Field("class_weights", "chain.class_weights", "balance", when=_weighs_classes),
         Field("separator", "chain.separator", off="chain.automatic", when=_kind("multilabel")),
@@ -215,8 +226,8 @@ REGULARISERS = Group(
 BALANCE = Group(
     TrainConfig,
     (
-        Field("loss_weights", "chain.loss_weights"),
-        Field("sampling", "chain.sampling"),
+        Field("loss_weights", "chain.loss_weights", when=_has_several_losses),
+        Field("sampling", "chain.sampling", when=_has_several_heads),
         Field(
             "temperature", "chain.temperature", step=0.5,
             when=lambda section, whole: section.get("sampling") == "temperature",

@@ -14,7 +14,7 @@ from chain_core.ui.backend import get_store
 from chain_core.ui.chain import edit as chain_edit
 from chain_core.ui.chain import lists as chain_lists
 from chain_core.ui.chain.fields import edit, pick, read, read_whole, whole_number
-from chain_core.ui.chain.groups import Context, count_changes, find_section, fold, show_group, show_problems
+from chain_core.ui.chain.groups import Context, applies, count_changes, find_section, fold, show_group, show_problems
 from chain_core.ui.chain.spec import BALANCE, MORE_TRAINING, REGULARISERS, STAGE, START
 from chain_core.ui.draft import get_draft
 from chain_core.ui.language import t
@@ -39,8 +39,7 @@ def show_training(inspection: Inspection) -> None:
         with fold(label, changed=count_changes(group, ("train",))):
             show_group(group, ("train",), context)
     changed = count_changes(BALANCE, ("train",))
-    heads = read(("heads",))
-    if changed or (isinstance(heads, dict) and len(heads) > 1):
+    if changed or applies(BALANCE, ("train",)):
         with fold("chain.balance", changed=changed):
             show_group(BALANCE, ("train",), context)
     _show_stages(inspection)

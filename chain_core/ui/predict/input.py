@@ -10,7 +10,7 @@ from typing import Any
 
 import streamlit as st
 
-from chain_core.config import Config, InputConfig, load_yaml, resolve_config
+from chain_core.config import Config, InputConfig, load_yaml, restore_config
 from chain_core.data.readers import detect_source, read_batches
 from chain_core.data.relations import list_span_columns
 from chain_core.data.words import split_words
@@ -43,7 +43,7 @@ def choose_finished_run(runs: Sequence[Run]) -> Run:
 
 def load_run_config(run: Run) -> Config:
     """The run's config with everything that was inferred."""
-    return resolve_config(load_yaml(read_config(run)))
+    return restore_config(load_yaml(read_config(run)))
 
 
 def ask_rows(config: Config) -> tuple[list[Row], int] | None:

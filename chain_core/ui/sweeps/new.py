@@ -19,6 +19,7 @@ from chain_core.services.sweeps.steps import advance_sweep, start_sweep
 from chain_core.services.sweeps.sweep import MOST_RUNS, PRUNERS, Sweep
 from chain_core.ui.backend import get_store
 from chain_core.ui.chain.result import format_seconds
+from chain_core.ui.data.words import format_notes
 from chain_core.ui.draft import get_draft
 from chain_core.ui.language import get_language, t
 from chain_core.ui.shell import escape_markdown, go_to, guard
@@ -163,6 +164,8 @@ def _show_check(check: SweepCheck | None, keys: dict[str, Key]) -> None:
         _show_finding(finding, keys, warn=left_out)
     if len(check.findings) > MOST_FINDINGS:
         st.caption(t("sweeps.more_findings", count=len(check.findings) - MOST_FINDINGS))
+    for remark in check.remarks:
+        _show(st.info, format_notes([remark.note]), remark.settings, keys, ":material/info:")
     count = len(check.combinations) if check.sweep.kind == "grid" else check.count
     fine = bool(count) and (left_out or not check.findings)
     if fine:
@@ -182,9 +185,12 @@ def _show_check(check: SweepCheck | None, keys: dict[str, Key]) -> None:
 
 def _show_finding(finding: Finding, keys: dict[str, Key], *, warn: bool) -> None:
     sentence = escape_markdown(finding.error.text(get_language()))
-    where = _describe_where(finding.settings, keys)
-    show = st.warning if warn else st.error
-    show(f"{sentence}  \n{where}" if where else sentence, icon=":material/block:")
+    _show(st.warning if warn else st.error, sentence, finding.settings, keys, ":material/block:")
+
+
+def _show(box: Any, sentence: str, settings: Sequence[dict[str, Any]], keys: dict[str, Key], icon: str) -> None:
+    where = _describe_where(settings, keys)
+    box(f"{sentence}  \n{where}" if where else sentence, icon=icon)
 
 
 def _describe_where(settings: Sequence[dict[str, Any]], keys: dict[str, Key]) -> str:

@@ -62,3 +62,10 @@ def test_of_a_search_the_ends_are_tried(check) -> None:
     fine = check("chain.depth=1..4", "train.learning_rate=1e-4..1e-2:log", kind="search")
     assert (fine.count, fine.findings, fine.combinations) == (20, (), ())
     assert (fine.seconds or 0) > 0
+
+
+def test_what_comes_to_nothing_is_told_with_its_settings_and_stops_nothing(check) -> None:
+    found = check("backbone.tuning=frozen,lora", train={"l2_sp": 0.01}, augment={"delete": 0.2})
+    assert (found.findings, len(found.combinations)) == ((), 2)
+    told = {remark.note["params"]["path"]: remark.settings for remark in found.remarks}
+    assert told == {"train.l2_sp": ({"backbone.tuning": "frozen"},), "augment.delete": ()}

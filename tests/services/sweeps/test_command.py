@@ -53,8 +53,10 @@ def test_a_depth_sweep_reads_the_backbone_once(sweep: Sweep, tmp_path: Path, hom
 
 
 def test_a_table_and_a_file_of_all_runs(sweep: Sweep, tmp_path: Path, capsys: Any) -> None:
-    assert sweep("--axis", "chain.depth=0,1", "--axis", "train.seed=0,1", "--set", "train.epochs=1") == 0
+    axes = ("--axis", "chain.depth=0,1", "--axis", "train.seed=0,1")
+    assert sweep(*axes, "--set", "train.epochs=1", "--set", "chain.budget=500k") == 0
     told = capsys.readouterr()
+    assert "chain.budget changes nothing here: it takes chain.depth ≥ 1. (depth 0, seed 0;" in told.err
     lines = told.out.splitlines()
     assert lines[0].split()[:4] == ["run", "depth", "seed", "score"]
     assert len(lines) == 5

@@ -113,6 +113,16 @@ def test_a_self_supervised_stage_comes_before_the_tasks() -> None:
     assert chain_lists.move_stage(grown, 0, -1) == grown
 
 
+def test_stages_take_over_the_epochs_and_give_them_back() -> None:
+    draft = {"train": {"epochs": 4, "seed": 1}}
+    staged = chain_lists.add_stage(draft, "masked_lm")
+    assert staged["train"] == {"seed": 1}
+    tasks = chain_lists.remove_stage(staged, 0)
+    assert chain_lists.remove_stage(tasks, 0) == draft
+    words = chain_lists.remove_stage(staged, 1)
+    assert chain_lists.remove_stage(words, 0) == {"train": {"seed": 1}}, "epochs of texts are none of tasks"
+
+
 def test_a_further_data_set_takes_free_names_and_goes_with_its_heads() -> None:
     completed = {"data": {"train": "n"}, "input": {"text": "t"}, "heads": {"a": {"kind": "regression", "column": "a"}}}
     added = chain_lists.add_set(DRAFT, "news", completed)
