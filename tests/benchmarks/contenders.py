@@ -34,6 +34,8 @@ class Contender:
     """The contender that it is compared with."""
     axis: str = ""
     """What it varies."""
+    less: bool = False
+    """Whether it is its base with something left out or made smaller: where it ends lower, that was worth having."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,10 @@ def build_heads(layers: int) -> list[Contender]:
     return [*joint, Contender("alone", "a run a head", settings=FROZEN, each=True, base="heads-6", axis="alone")]
 
 
+_LESS = {
+    *("density-2", "density-4", "density-8"), *("budget-constant", "budget-growing", "budget-shrinking"),
+    *("depth-0", "depth-1", "depth-2", "depth-3"), *("width-128", "tie-first", "tie-backbone", "lexical-off"),
+}  # fmt: skip
 _OTHER_BASES = {"tie-first": "attention", "tie-backbone": "init-copied", "init-copied": "init-backbone"}
 
 
@@ -143,13 +149,20 @@ def build_ablations(layers: int) -> list[Contender]:
     }  # fmt: skip
     contenders = [Contender("base", "preset fast with 4 links, frozen backbone", settings=FROZEN, axis="base")]
     contenders += [
-        Contender(name, title, settings=merge(FROZEN, {"chain": over}), base=_OTHER_BASES.get(name, "base"), axis=axis)
+        Contender(
+            name,
+            title,
+            settings=merge(FROZEN, {"chain": over}),
+            base=_OTHER_BASES.get(name, "base"),
+            axis=axis,
+            less=name in _LESS,
+        )
         for axis, rows in links.items()
         for name, title, over in rows
     ]
     contenders += [
         Contender(f"depth-{depth}", f"depth {depth}", settings=merge(FROZEN, {"chain": {"depth": depth}}),
-                  base="base", axis="depth")
+                  base="base", axis="depth", less=f"depth-{depth}" in _LESS)
         for depth in (0, 1, 2, 3, 6)
     ]  # fmt: skip
     whole = {

@@ -57,7 +57,7 @@ def _render_preface(results: Sequence[Result]) -> str:
     for result in results:
         if "machine" in result:
             m = result["machine"]
-            line = f"{m['cpu']}, {m['cores']} cores, {m['threads']} threads, torch {m['torch']}, Python {m['python']}"
+            line = f"{m['cpu']}, cores: {m['cores']}, threads: {m['threads']}, torch {m['torch']}, Python {m['python']}"
             line += f", {m['gpu']}" if m.get("gpu") else ""
             machines[line + f", bf16 {'native' if m['native_bf16'] else 'not native'}"] = None
     backbones = {result["job"]["backbone"] for result in results}

@@ -92,7 +92,8 @@ def _join(results: Sequence[Result]) -> Result:
         sum(epochs) for epochs in zip(*(r["seconds"]["epochs"] for r in results), strict=False)
     ]
     for split in ("validation", "test"):
-        joined[split] = {name: value for result in results for name, value in result[split].items()}
+        # Of a run with one head, "all heads right" is that head's alone.
+        joined[split] = {name: value for result in results for name, value in result[split].items() if name != JOINT}
         rights = [result["right"][split] for result in results if split in result.get("right", {})]
         together = join_right(rights) if len(rights) == len(results) else None
         if together is not None:

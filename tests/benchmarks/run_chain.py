@@ -10,6 +10,8 @@ from transformers import PreTrainedModel  # noqa: F401
 
 from chain_core.config import merge, resolve_config
 from chain_core.paths import get_home
+from chain_core.reports.metrics import compute_right
+from chain_core.reports.predictions import load_predictions
 from chain_core.services.runs.execute import execute_run
 from tests.benchmarks.jobs import Job, Result
 from tests.benchmarks.measure import (
@@ -20,7 +22,7 @@ from tests.benchmarks.measure import (
     seconds_since_start,
 )
 from tests.benchmarks.rows import DATA, read_rows, write_splits
-from tests.benchmarks.score import flatten_event, flatten_report
+from tests.benchmarks.score import flatten_event, flatten_report, format_right
 
 
 def run_chain(job: Job, work: Path) -> Result:
@@ -35,6 +37,7 @@ def run_chain(job: Job, work: Path) -> Result:
         "validation": flatten_report(report["validation"]),
         "test": flatten_report(report["test"]),
         "depths": report["depths"].get("test", {}),
+        "right": {split: list_right(work / "run", split) for split in ("validation", "test")},
         "seconds": {
             "imports": imports,
             "features": report["seconds"]["features"],
@@ -50,6 +53,16 @@ def run_chain(job: Job, work: Path) -> Result:
             "written": measure_folder_mb(work / "run") + measure_folder_mb(get_home()),
         },
         "machine": describe_machine(),
+    }
+
+
+def list_right(run: Path, split: str) -> dict[str, str]:
+    """For each head which rows it has right at its deepest depth, as a string of 0 and 1."""
+    said = load_predictions(run / "predictions" / f"{split}.parquet")
+    return {
+        head: format_right(compute_right(info.kind, said.get_gold(head), said.get_predicted(head, info.depths[-1])))
+        for head, info in said.heads.items()
+        if info.kind != "regression"
     }
 
 

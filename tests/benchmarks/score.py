@@ -27,7 +27,12 @@ def score_rows(
         right[head] = compute_right(kind, gold, values)
     if len(right) > 1:
         flat[JOINT] = float(np.logical_and.reduce(list(right.values())).mean())
-    return flat, {head: "".join("01"[int(value)] for value in values) for head, values in right.items()}
+    return flat, {head: format_right(values) for head, values in right.items()}
+
+
+def format_right(right: np.ndarray) -> str:
+    """Which rows are right, as a string of 0 and 1."""
+    return "".join("01"[int(value)] for value in right)
 
 
 def join_right(parts: Sequence[Mapping[str, str]]) -> float | None:

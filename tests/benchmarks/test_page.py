@@ -8,7 +8,8 @@ import re
 import pytest
 
 from tests.benchmarks.cli import main
-from tests.benchmarks.make import make_experiment
+from tests.benchmarks.contenders import EXPERIMENTS, build_jobs
+from tests.benchmarks.make import make_experiment, make_result
 from tests.benchmarks.page import render_page
 from tests.benchmarks.rows import DataAbsent, read_rows
 
@@ -43,6 +44,19 @@ def test_page_of_each_experiment(experiment, words):
     assert not re.search(r"(src|href)=", re.sub(r"<script.*?</script>", "", page, flags=re.S))
 
 
+def test_what_ends_lower_with_less_is_worth_having():
+    """And what ends lower with more, or with something else, does not help."""
+    found = {"base": 0.9, "depth-0": 0.8, "lexical-off": 0.95, "linear": 0.8, "crf": 0.95, "density-4": 0.9}
+    jobs = build_jobs(EXPERIMENTS["ablate"], 6, data=["atis"], seeds=[0, 1, 2], only=list(found))
+    page = render_page([make_result(job, found[job.contender]) for job in jobs])
+    worse, better = strip(page).partition("Where it does")[::2]
+    assert "with less, which is what the rest is worth: depth 0." in better
+    assert "higher: CRF." in better
+    assert "higher without it: no lexical tap." in worse
+    assert "compared with: linear links." in worse
+    assert "as good with less: density 1/4." in worse
+
+
 def test_page_names_failures_and_escapes():
     results = make_experiment("race", (0,))
     results[0] = {"job": results[0]["job"], "error": "<b>broken</b>"}
@@ -64,6 +78,10 @@ def test_a_run_and_its_repetition(rows, backbone, tmp_path, capsys):
     assert "test slots/entity_f1" in capsys.readouterr().err
     result = json.loads((tmp_path / "out" / "results" / "race" / "atis" / "fast-0.json").read_text())
     assert result["seconds"]["imports"] > 0
+    slots, intent = (result["right"]["test"][head] for head in ("slots", "intent"))
+    both = sum(one == other == "1" for one, other in zip(slots, intent, strict=True)) / len(slots)
+    assert both == pytest.approx(result["test"]["joint/exact_match"])
+    assert intent.count("1") / len(intent) == pytest.approx(result["test"]["intent/accuracy"])
     assert not list((tmp_path / "out" / "work").iterdir())
     assert main(call) == 0
     assert "there already" in capsys.readouterr().err

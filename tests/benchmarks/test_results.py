@@ -59,6 +59,13 @@ def test_runs_of_single_tasks_add_up():
     assert max(point["seconds"] for point in joined["curve"]) == 150.0
 
 
+def test_all_right_of_one_task_is_not_that_of_all():
+    parts = [make_result(replace(JOB, contender=f"each.{head}", tasks=(head,)), 0.9) for head in ("slots", "intent")]
+    parts = [{**part, "test": {**part["test"], "joint/exact_match": 0.9}} for part in parts]
+    (joined,) = group_results(parts, "race", "atis")["each"]
+    assert joined["test"] == {"slots/entity_f1": 0.9, "intent/accuracy": 0.9}
+
+
 def test_a_seed_that_one_task_lacks_is_not_joined():
     slots = [make_result(replace(JOB, contender="each.slots", seed=seed), 0.9) for seed in (0, 1)]
     intent = [make_result(replace(JOB, contender="each.intent"), 0.9)]

@@ -67,19 +67,30 @@ def _render_line(verdict: str, text: str) -> str:
     return f"<li class='{verdict.replace(' ', '-')}'>{html.escape(text)}.</li>"
 
 
+_ABLATED = {
+    (False, "worse"): ("worse", "lower than what they are compared with"),
+    (True, "better"): ("worse", "higher without it"),
+    (False, "no difference"): ("no difference", "no difference"),
+    (True, "no difference"): ("no difference", "as good with less"),
+    (False, "better"): ("better", "higher"),
+    (True, "worse"): ("better", "lower with less, which is what the rest is worth"),
+}
+"""(whether less is compared with more, the verdict on it) -> the verdict on what a chain has, and its words."""
+
+
 def _say_ablations(results: Sequence[Result], data: str) -> list[tuple[str, str]]:
     summaries = summarise_all(results, "ablate", data)
-    metric, titles = DATA[data].metrics[0], name_titles("ablate")
-    said: dict[str, list[str]] = {}
+    metric = DATA[data].metrics[0]
+    said: dict[tuple[str, str], list[str]] = {}
     for contender in list_contenders("ablate"):
         if contender.base in summaries and contender.name in summaries:
             verdict = judge(summaries[contender.base].test.get(metric), summaries[contender.name].test.get(metric))
-            said.setdefault(verdict, []).append(titles[contender.name])
-    words = {"worse": "lower than what they are compared with", "no difference": "no difference", "better": "higher"}
+            if (contender.less, verdict) in _ABLATED:
+                said.setdefault(_ABLATED[contender.less, verdict], []).append(contender.title)
     return [
-        (verdict, f"{data}, ablations, test {metric}, {words[verdict]}: {'; '.join(said[verdict])}")
-        for verdict in words
-        if verdict in said
+        (verdict, f"{data}, ablations, test {metric}, {words}: {'; '.join(said[verdict, words])}")
+        for verdict, words in _ABLATED.values()
+        if (verdict, words) in said
     ]
 
 
