@@ -163,7 +163,7 @@ class TrainConfig(Section):
     """Of the backbone's tuned parameters."""
     weight_decay: Float = Field(default=0.01, ge=0, le=10)
     warmup: Float = Field(default=0.1, ge=0, le=1)
-    """Fraction of all steps in which the learning rate rises from 0."""
+    """Fraction of each stage's steps in which the learning rate rises from 0."""
     schedule: Literal["linear", "cosine", "constant"] = "linear"
     clip: Float | None = Field(default=1.0, gt=0)
     """Largest norm of the gradient; null: no clipping."""

@@ -109,7 +109,12 @@ _LESS = {
     *("density-2", "density-4", "density-8"), *("budget-constant", "budget-growing", "budget-shrinking"),
     *("depth-0", "depth-1", "depth-2", "depth-3"), *("width-128", "tie-first", "tie-backbone", "lexical-off"),
 }  # fmt: skip
-_OTHER_BASES = {"tie-first": "attention", "tie-backbone": "init-copied", "init-copied": "init-backbone"}
+_OTHER_BASES = {
+    "tie-first": "attention",
+    "tie-backbone": "init-copied",
+    "init-copied": "init-backbone",
+    "detach": "heads-supervised",
+}
 
 
 def build_ablations(layers: int) -> list[Contender]:
@@ -144,7 +149,6 @@ def build_ablations(layers: int) -> list[Contender]:
             ("tie-first", "attention links, all tied to the first", {"links": {"kind": "attention", "tie": 1}}),
             ("tie-backbone", "links are the tapped layers", {"links": {"kind": "backbone", "tie": "backbone"}}),
         ],
-        "detach": [("detach", "gradients stop at each link", {"links": {"detach": True}})],
         "lexical": [("lexical-off", "no lexical tap", {"lexical": "off"})],
     }  # fmt: skip
     contenders = [Contender("base", "preset fast with 4 links, frozen backbone", settings=FROZEN, axis="base")]
@@ -170,6 +174,8 @@ def build_ablations(layers: int) -> list[Contender]:
             ("heads-supervised", "heads at every depth", {"every_head": {"depths": [1, 2, 3, 4]}}),
             ("heads-both", "heads at 0 and last", {"every_head": {"depths": [0, "last"]}}),
             ("heads-shared", "one head for every depth", {"every_head": {"depths": [1, 2, 3, 4], "share": True}}),
+            ("detach", "heads at every depth, gradients stop at each link",
+             {"every_head": {"depths": [1, 2, 3, 4]}, "chain": {"links": {"detach": True}}}),
             ("heads-mixture", "a learned mixture of depths", {"every_head": {"depths": [1, 2, 3, 4], "mixture": True}}),
             ("crf", "CRF", {"tagging_heads": {"crf": True}}),
         ],
@@ -191,7 +197,7 @@ def build_ablations(layers: int) -> list[Contender]:
         ],
     }  # fmt: skip
     contenders += [
-        Contender(name, title, settings=merge(FROZEN, over), base="base", axis=axis)
+        Contender(name, title, settings=merge(FROZEN, over), base=_OTHER_BASES.get(name, "base"), axis=axis)
         for axis, rows in whole.items()
         for name, title, over in rows
     ]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from chain_core.config import resolve_config
+from chain_core.services.rows.complete import add_language_heads
+from chain_core.services.rows.idle import find_idle
 from tests.benchmarks.contenders import EXPERIMENTS, build_jobs
 from tests.benchmarks.rows import derive_columns
 from tests.benchmarks.run_chain import build_mapping
@@ -31,6 +33,7 @@ def test_every_chain_is_a_valid_config(name, epochs):
             config = resolve_config(build_mapping(job))
             assert config.train.seed == 3
             assert epochs is None or config.train.epochs == epochs
+            assert epochs or not find_idle(add_language_heads(config)), f"{job.contender} measures less than it says"
 
 
 def test_one_task_needs_no_run_a_task():
