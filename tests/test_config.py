@@ -124,6 +124,18 @@ PARTS_THAT_DO_NOT_FIT: list[tuple[dict[str, Any], str, str]] = [
     ({"stages": [{"trains": ["backbone"]}]}, "stages[0].trains", "stage_trains_nothing"),
     ({"stages": [{"data": "texts.txt"}]}, "stages[0].data", "stage_data_labelled"),
     ({"stages": [{"depth": 3}, {"depth": 2}]}, "stages[1].depth", "stage_shrinks"),
+    *(
+        (sections, "stages[0].trains", "stage_without_parameters")
+        for sections in (
+            {"stages": [{"trains": ["links", "backbone"]}], "chain": {"links": {"strategy": "freeze"}}},
+            {"stages": [{"trains": ["links"]}], "chain": {"depth": 0}},
+            {"stages": [{"trains": ["links"]}], "heads": {"a": {**HEADS["intent"], "depths": [0]}}},
+            {
+                "stages": [{"trains": ["links"], "depth": 1}, {}],
+                "chain": {"depth": 2, "links": [{"strategy": "freeze"}, {}]},
+            },
+        )
+    ),
     (
         {"chain": {"links": {"init": "random"}}, "stages": [{"depth": 2}, {"depth": 3}]},
         "stages[1].depth",
@@ -152,6 +164,20 @@ def test_a_budget_may_be_written_short(written: Any, count: int) -> None:
 @pytest.mark.parametrize("written", ["many", "-5k", 0, "k", "1e400", "1e", "e6"])
 def test_a_budget_is_a_number(written: Any) -> None:
     assert find_one(chain={"budget": written}).path == "chain.budget"
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"stages": [{"trains": ["links"], "depth": 0}, {}]},
+        {"stages": [{"trains": ["links"]}], "chain": {"links": {"strategy": "freeze"}, "lexical": "on"}},
+        {"stages": [{"trains": ["backbone"]}], "backbone": {"tuning": "full"}},
+        {"stages": [{"objective": "masked_lm", "trains": ["links"]}, {}],
+         "heads": {"a": {**HEADS["intent"], "depths": [0]}}},
+    ],
+)  # fmt: skip
+def test_a_stage_with_something_to_train_is_taken(sections: dict[str, Any]) -> None:
+    assert find_problems({**DATA, "heads": HEADS, **sections}) == []
 
 
 @pytest.mark.parametrize("metric", ["mean", "intent/accuracy", "intent/loss", "joint/exact_match", "next/perplexity"])

@@ -11,6 +11,7 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -95,7 +96,7 @@ def _train(options: argparse.Namespace, team: Team) -> int:
         return _tell_finished(out) if team.main else 0
     if not team.main:
         return _follow(options, config, out, team)
-    progress = Progress(sys.stderr)
+    progress, new = Progress(sys.stderr), not out.exists()
     try:
         with PauseOnInterrupt(lambda: progress.say("phases.pausing")) as control:
             report = execute_run(
@@ -106,6 +107,11 @@ def _train(options: argparse.Namespace, team: Team) -> int:
         progress.close()
         progress.say("phases.paused", step=find_step(out) or 0, command=_list_again(options, out, team))
         return 130
+    except ChainError:
+        if new:
+            with suppress(OSError):  # of a folder that a run has begun in
+                out.rmdir()
+        raise
     finally:
         progress.close()
     print(json.dumps(report, indent=1))

@@ -14,6 +14,7 @@ from chain_core.config.sections import (
     HeadConfig,
     InputConfig,
     LinkConfig,
+    StageConfig,
 )
 from chain_core.config.shards import find_unshardable
 from chain_core.errors import ConfigError
@@ -215,6 +216,8 @@ def _check_stages(config: Config) -> Problems:
             return
         if stage.trains == ("backbone",) and config.backbone.tuning == "frozen":
             yield ConfigError("stage_trains_nothing", path=f"{path}.trains")
+        elif config.heads is not None and not _trains_something(config, stage):
+            yield ConfigError("stage_without_parameters", path=f"{path}.trains", parts=", ".join(stage.trains))
         if stage.data is not None and stage.objective == "tasks":
             yield ConfigError("stage_data_labelled", path=f"{path}.data")
     for index, (before, after) in enumerate(pairwise(stages), start=1):
@@ -226,6 +229,29 @@ def _check_stages(config: Config) -> Problems:
             link = config.get_link(position)
             if link.init != "identity" or isinstance(link.tie, int):
                 yield ConfigError("growth_not_identity", path=f"stages[{index}].depth", link=position)
+
+
+def _trains_something(config: Config, stage: StageConfig) -> bool:
+    """Whether a stage that holds the heads still has parameters to train that their answers depend on."""
+    if "heads" in stage.trains or ("backbone" in stage.trains and config.backbone.tuning != "frozen"):
+        return True
+    if "links" not in stage.trains or not _reads_links(config, stage):
+        return False
+    # A chain that has not begun to grow passes on what its first link joins.
+    used = range(1, max(stage.depth or 0, 1) + 1)
+    return config.uses_lexical or any(config.get_link(position).strategy == "train" for position in used)
+
+
+def _reads_links(config: Config, stage: StageConfig) -> bool:
+    """Whether a head that takes part stands behind a link; one that the stage itself adds stands behind the last."""
+    if not config.chain.depth:
+        return False
+    kinds = {name: head.kind for name, head in (config.heads or {}).items()}
+    if stage.objective == "tasks":
+        heads = [name for name, kind in kinds.items() if kind not in SELF_SUPERVISED or kind in _JOINS]
+    else:
+        heads = [name for name, kind in kinds.items() if kind == stage.objective]
+    return any(max(config.get_depths(name)) > 0 for name in heads) if heads else True
 
 
 def _check_shard(config: Config) -> Problems:

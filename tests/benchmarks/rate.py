@@ -64,7 +64,7 @@ class Epoch:
     def __init__(self, config: Any, folder: Path) -> None:
         from chain_core.modeling.device import choose_device, choose_precision
         from chain_core.modeling.model import build_model
-        from chain_core.services.runs.execute import prepare_run
+        from chain_core.services.rows.prepare import prepare_run
         from chain_core.training.assemble import build_feed
         from chain_core.training.optimiser import build_optimiser
 

@@ -21,7 +21,7 @@ from chain_core.data.rows import join_gold
 from chain_core.modeling.batch import Batch, build_batch
 from chain_core.modeling.device import autocast
 from chain_core.modeling.model import build_model
-from chain_core.services.runs.execute import prepare_run
+from chain_core.services.rows.prepare import prepare_run
 from chain_core.training.assemble import build_feed
 from chain_core.training.feed import Feed, encode_all_labels
 from chain_core.training.optimiser import build_optimiser

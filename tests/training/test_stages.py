@@ -144,7 +144,6 @@ def test_each_stage_has_its_own_rates(backbone, commands, tmp_path):
 
 def test_a_stage_that_would_train_nothing_is_refused(backbone, commands, tmp_path):
     frozen = {"links": {"strategy": "freeze"}, "lexical": "off"}
-    _, _, events = start(backbone, commands, tmp_path, chain=frozen, stages=[{}, {"trains": ["links"]}])
     with pytest.raises(ConfigError) as caught:
-        finish(events)
+        start(backbone, commands, tmp_path, chain=frozen, stages=[{}, {"trains": ["links"]}])
     assert caught.value.path == "stages[1].trains"

@@ -57,6 +57,11 @@ class BackboneShapes:
             return config.prefix_length * sum(self._count_keys_and_values(layer) for layer in self.layers[start:])
         return 0
 
+    def has_ia3(self, start: int) -> bool:
+        """Whether the layers above layer `start` have keys, values and feed-forward layers of names that IA3 knows."""
+        found = [find_ia3_names(list(_find_linear(layer))) for layer in self.layers[start:]]
+        return any(scaled for scaled, _ in found) and any(feeding for _, feeding in found)
+
     def count_lora(self, start: int, config: BackboneConfig) -> int:
         """Of the factors on each target above layer `start`: rank x (in + out), and what DoRA and AdaLoRA add."""
         total = 0
@@ -99,7 +104,7 @@ def read_shapes(folder: Path, num_layers: int) -> BackboneShapes:
     """The shapes of a backbone. Raises BackboneError where the files do not show `num_layers` layers."""
     found: dict[str, Shape] = {}
     for path in sorted(folder.glob("*.safetensors")):
-        found |= _read_header(path)
+        found |= read_header(path)
     lists: dict[str, dict[int, dict[str, Shape]]] = defaultdict(lambda: defaultdict(dict))
     for name, shape in found.items():
         if match := _IN_LAYER.match(name):
@@ -144,7 +149,8 @@ def _read_type(folder: Path) -> str:
         return ""
 
 
-def _read_header(path: Path) -> dict[str, Shape]:
+def read_header(path: Path) -> dict[str, Shape]:
+    """Name -> shape of each weight in a safetensors file. Raises BackboneError where it is none."""
     try:
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))

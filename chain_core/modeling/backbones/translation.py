@@ -21,6 +21,7 @@ import torch
 
 from chain_core.errors import BackboneError
 from chain_core.modeling.backbones.catalogue import compute_tokenizer_key, compute_weights_key
+from chain_core.modeling.backbones.translators import KEY, check_translator
 from chain_core.paths import get_folder
 from chain_core.storage.disk import explain_full_disk
 from chain_core.storage.entries import touch_entry
@@ -47,6 +48,8 @@ def translate_back(
 
     `progress(translated, to translate)` is called before every batch and may raise. `meta`: see `translate`.
     """
+    for folder in folders:
+        check_translator(folder)  # not only once all texts are there
     there = translate(texts, folders[0], device, lambda done, total: progress(done, 2 * total), meta)
     return translate(there, folders[1], device, lambda done, total: progress(total + done, 2 * total), meta)
 
@@ -62,7 +65,7 @@ def translate(
 
     `meta` is kept for people to read. Raises ResourceError on a full disk.
     """
-    _check(folder)
+    check_translator(folder)
     order = [number for number, text in enumerate(texts) if text.strip()]
     order.sort(key=lambda number: -len(texts[number]))
     read = [texts[number] for number in order]
@@ -136,11 +139,6 @@ def _translate_batches(texts: Sequence[str], folder: Path, device: torch.device)
         yield [" ".join(text.split()) for text in tokenizer.batch_decode(outputs, skip_special_tokens=True)]
 
 
-def _check(folder: Path) -> None:
-    if not (folder / "config.json").is_file():
-        raise BackboneError("translation_missing", path="augment.back_translation", folder=str(folder))
-
-
 def _load(folder: Path):
     from safetensors import SafetensorError
     from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
@@ -154,6 +152,4 @@ def _load(folder: Path):
         return AutoTokenizer.from_pretrained(str(folder), **local), model
     except (OSError, ValueError, RuntimeError, KeyError, ImportError, SafetensorError) as error:
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise BackboneError(
-            "translation_unreadable", path="augment.back_translation", folder=str(folder), reason=reason
-        ) from None
+        raise BackboneError("translation_unreadable", path=KEY, folder=str(folder), reason=reason) from None

@@ -6,7 +6,7 @@ tell. Nothing here loads torch or a weight: the screens call it at every change.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,16 +18,22 @@ import pyarrow as pa
 from chain_core.config import Config, DataConfig, find_problems, resolve_config
 from chain_core.data.cells import Note
 from chain_core.data.schema import Task
-from chain_core.errors import BackboneError, ChainError, ConfigError, DataError
+from chain_core.errors import BackboneError, ChainError, ConfigError
 from chain_core.modeling.backbones.catalogue import BackboneFacts
 from chain_core.modeling.backbones.shapes import BackboneShapes, read_shapes
 from chain_core.modeling.links.density import fill_densities
 from chain_core.modeling.plan import Plan, Workload, compute_plan
 from chain_core.services.drafts.draft_rows import DraftRows, count_workload, open_table, read_rows
-from chain_core.services.drafts.problems import Problem, build_problem, check_backbone, check_columns, check_files
 from chain_core.services.rows.complete import add_language_heads, complete_mapping
 from chain_core.services.rows.idle import find_idle
-from chain_core.services.rows.sets import list_heads
+from chain_core.services.rows.problems import (
+    Problem,
+    build_problem,
+    check_config,
+    explain_failure,
+    place,
+    view_set,
+)
 
 
 @dataclass(frozen=True)
@@ -64,16 +70,13 @@ def inspect_draft(
     config = resolve_config(draft)
     if len(tables) <= len(config.also):
         return Inspection(tuple(problems), config, columns, targets=targets)
-    views = {name: _view(config, name) for name in tables}
+    views = {name: view_set(config, name) for name in tables}
     rows = {name: read_rows(tables[name], views[name]) for name in tables} if config.heads else {}
     for name, found in rows.items():
-        problems += _place(found.problems, name)
-    problems += check_backbone(config, facts, shapes)
-    for name, view in views.items():
-        problems += _place(check_columns(view, tables[name]), name)
+        problems += place(found.problems, name)
     if not config.heads:
         problems.append(build_problem("no_label_column", "heads"))
-    problems += check_files(config, folder)
+    problems += check_config(config, tables, facts, shapes, folder, lambda data: open_table(data, folder))
     known = {task.name: task for found in rows.values() for task in found.tasks}
     tasks = tuple(known[name] for name in config.heads or {} if name in known)
     plan = built = None
@@ -94,31 +97,16 @@ def inspect_draft(
 
 def _open_tables(draft: Mapping[str, Any], folder: Path, problems: list[Problem]) -> dict[str, pa.Table]:
     """Entry of `also` ("" for `data`) -> its table; what cannot be read is a problem of its own."""
-    also = draft.get("also")
-    sections = {"": draft, **(also if isinstance(also, Mapping) else {})}
     tables = {}
-    for name, section in sections.items():
+    for name, section in _list_sections(draft).items():
         try:
             tables[name] = open_table(_read_data_config(section), folder)
         except ConfigError:
             pass  # `find_problems` has said so
         except (ChainError, OSError) as error:
-            problems.append(Problem(f"also.{name}.data" if name else "data", _explain(error)))
+            path = f"also.{name}.data" if name else "data"
+            problems.append(Problem(path, explain_failure(error).at(path)))
     return tables
-
-
-def _view(config: Config, name: str) -> Config:
-    """The config as one data set sees it: its rows, its input columns, the heads that learn from its columns."""
-    part = config.get_sets()[name]
-    heads = list_heads(config, name)
-    return config.model_copy(update={"data": part.data, "input": part.input, "heads": heads})
-
-
-def _place(problems: Iterable[Problem], name: str) -> Iterator[Problem]:
-    """Problems of a view, at the keys of the config."""
-    for problem in problems:
-        inside = name and not problem.path.startswith("heads")
-        yield Problem(f"also.{name}.{problem.path}", problem.error) if inside else problem
 
 
 def _add_sizes(rows: Iterable[DraftRows]) -> dict[str, int] | None:
@@ -144,11 +132,21 @@ def _join_workloads(parts: Sequence[Workload | None]) -> Workload | None:
 
 
 def complete_draft(draft: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """The draft with its input, split column and heads inferred from the columns where it leaves them out."""
+    """The draft with the inputs, the split column and the heads inferred from the columns where it leaves them out.
+
+    It stays as it is while the rows of one of its data sets cannot be read.
+    """
     try:
-        return complete_mapping(draft, open_table(_read_data_config(draft), folder))
+        tables = {name: open_table(_read_data_config(part), folder) for name, part in _list_sections(draft).items()}
+        return complete_mapping(draft, tables.pop(""), tables)
     except (ChainError, OSError):
         return dict(draft)
+
+
+def _list_sections(draft: Mapping[str, Any]) -> dict[str, Any]:
+    """Entry of `also`, "" for the draft itself -> what has a `data` section."""
+    also = draft.get("also")
+    return {"": draft, **(also if isinstance(also, Mapping) else {})}
 
 
 def read_columns(data: Any, folder: Path) -> tuple[str, ...]:
@@ -156,7 +154,7 @@ def read_columns(data: Any, folder: Path) -> tuple[str, ...]:
     try:
         return tuple(open_table(_read_data_config({"data": data}), folder).column_names)
     except OSError as error:
-        raise _explain(error) from None
+        raise explain_failure(error) from None
 
 
 def list_columns(data: Any, folder: Path) -> tuple[str, ...]:
@@ -183,10 +181,3 @@ def _read_shapes(facts: BackboneFacts | None, problems: list[Problem]) -> Backbo
 
 
 _read_shapes_cached = lru_cache(maxsize=8)(read_shapes)
-
-
-def _explain(error: Exception) -> ChainError:
-    if isinstance(error, ChainError):
-        return error
-    reason = getattr(error, "strerror", None) or str(error)
-    return DataError("file_unreadable", name=getattr(error, "filename", None) or "?", reason=reason)

@@ -19,7 +19,7 @@ from chain_core.data.text import read_texts
 from chain_core.errors import ChainError, DataError
 from chain_core.modeling.backbones.catalogue import BackboneFacts, load_token_counter
 from chain_core.modeling.plan import Workload
-from chain_core.services.drafts.problems import Problem
+from chain_core.services.rows.problems import Problem
 
 SAMPLE_ROWS = 300
 """Rows whose lengths in tokens stand for all."""
@@ -35,7 +35,7 @@ class DraftRows:
 
 
 _LATEST_TABLES: dict[tuple[Any, ...], pa.Table] = {}
-_KEPT_TABLES = 4
+_KEPT_TABLES = 8
 
 
 def open_table(data: DataConfig, folder: Path) -> pa.Table:

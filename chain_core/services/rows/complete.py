@@ -13,16 +13,34 @@ from chain_core.data.schema import infer_columns, suggest_config
 from chain_core.errors import ConfigError
 
 
-def complete_mapping(mapping: Mapping[str, Any], table: pa.Table) -> dict[str, Any]:
-    """A mapping with what it leaves out or null filled from the columns; what it gives stays."""
-    if _has_input(mapping) and mapping.get("heads") is not None:
-        return dict(mapping)
+def complete_mapping(
+    mapping: Mapping[str, Any], table: pa.Table, others: Mapping[str, pa.Table] | None = None
+) -> dict[str, Any]:
+    """A mapping with what it leaves out or null filled from the columns; what it gives stays.
+
+    `others`: entry of `also` -> table.
+    """
+    completed = _complete_section(mapping, table)
+    for name, other in (others or {}).items():
+        section = mapping["also"][name]
+        if not _has_input(section):
+            filled = _complete_section({**section, "heads": {}}, other)
+            filled.pop("heads")
+            completed["also"] = {**completed["also"], name: filled}
+        if mapping.get("heads") is None and (heads := _add_heads(completed.get("heads") or {}, name, other)):
+            completed["heads"] = heads
+    return completed
+
+
+def _complete_section(section: Mapping[str, Any], table: pa.Table) -> dict[str, Any]:
+    if _has_input(section) and section.get("heads") is not None:
+        return dict(section)
     suggestion = suggest_config(infer_columns(table))
-    if _has_input(mapping):
+    if _has_input(section):
         suggestion.pop("input", None)
-    if mapping.get("heads") is not None:
+    if section.get("heads") is not None:
         suggestion.pop("heads", None)
-    return merge(suggestion, {key: _drop_nulls(value) for key, value in mapping.items() if value is not None})
+    return merge(suggestion, {key: _drop_nulls(value) for key, value in section.items() if value is not None})
 
 
 def complete_config(
@@ -33,17 +51,9 @@ def complete_config(
     Raises ConfigError where no column looks like something to predict.
     """
     mapping = config.model_dump(mode="json")
-    completed = complete_mapping(mapping, table)
-    notes = []
-    if not _has_input(mapping) and _has_input(completed):
-        notes.append(_describe_input(completed["input"]))
-    for name, other in (others or {}).items():
-        if not _has_input(mapping["also"][name]):
-            completed["also"][name] = complete_mapping({**mapping["also"][name], "heads": {}}, other)
-            completed["also"][name].pop("heads")
-            notes.append(_describe_input(completed["also"][name]["input"]))
-        if config.heads is None:
-            completed["heads"] = _add_heads(completed.get("heads") or {}, name, other)
+    completed = complete_mapping(mapping, table, others)
+    pairs = [(mapping, completed), *((mapping["also"][name], completed["also"][name]) for name in others or {})]
+    notes = [_describe_input(after["input"]) for before, after in pairs if not _has_input(before) and _has_input(after)]
     if not completed.get("heads"):
         raise ConfigError("no_label_column", path="heads")
     if config.heads is None:

@@ -6,7 +6,8 @@ meet, and everything after this sees one long table of rows with gold labels her
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,13 +21,14 @@ from chain_core.data.schema import SENTENCE_LABELS, Task
 from chain_core.data.store import open_rows
 from chain_core.data.text import Texts
 from chain_core.data.unlabelled import read_unlabelled
+from chain_core.errors import BackboneError, DataError
 from chain_core.modeling.backbones.catalogue import BackboneFacts, read_facts
-from chain_core.modeling.backbones.objectives import find_objective_problems
-from chain_core.modeling.backbones.shapes import read_shapes
+from chain_core.modeling.backbones.shapes import BackboneShapes, read_shapes
 from chain_core.modeling.links.density import describe_spending, fill_densities
 from chain_core.services.rows.augmentation import augment_set, fix_augment_paths
 from chain_core.services.rows.complete import complete_config
 from chain_core.services.rows.idle import find_idle
+from chain_core.services.rows.problems import check_config
 from chain_core.services.rows.replay import find_bundle, read_replay, widen_task
 from chain_core.services.rows.sets import read_sets
 from chain_core.training.assemble import Material
@@ -40,22 +42,23 @@ def prepare_run(
     layers: Sequence[int] = (),
     tell: Callable[[dict[str, Any]], None] = lambda event: None,
 ) -> Material:
-    """Rows, tasks and splits of a config, what it left open inferred. Raises ChainError for all that cannot run.
+    """Rows, tasks and splits of a config, with its changed copies. Raises ChainError for all that cannot run.
 
     `check` is called now and then while rows are read or translated; it may raise. `layers`: see Material. `tell` is
     given an event for a phase of its own, should there be one, and for what is done of it.
     """
+    return augment_material(read_material(config, folder, check, layers), check, tell)
+
+
+def read_material(
+    config: Config, folder: Path, check: Callable[[], None] = lambda: None, layers: Sequence[int] = ()
+) -> Material:
+    """The same without copies: all that can be known before a run exists."""
     config, facts, tables, notes = settle_config(config, folder, check)
     unlabelled = read_stages(config, folder, check)
-    sets = []
-    if config.augment.copies and config.augment.back_translation is not None:
-        tell({"kind": "phase", "phase": "translating"})
-    for part in read_sets(config, tables):
-        check()
-        notes += [note for task in part.tasks for note in task.notes]
-        part, told = augment_set(part, config, facts, watch("translating", tell, check))
-        sets.append(part)
-        notes += told
+    sets = read_sets(config, tables)
+    check()
+    notes += [note for part in sets for task in part.tasks for note in task.notes]
     tasks = list_tasks(config, sets)
     if config.start is not None and config.start.replay:
         replayed = read_replay(config, find_bundle(config.start.run, folder), tasks)
@@ -63,6 +66,25 @@ def prepare_run(
         sets = [replace(part, tasks=_pick(part.tasks, tasks)) for part in (*sets, *replayed)]
         notes.append(build_note("rows_replayed", rows=sum(len(part.texts) for part in replayed)))
     return Material(config, tuple(sets), tasks, facts, tuple(notes), unlabelled, tuple(layers))
+
+
+def augment_material(
+    material: Material,
+    check: Callable[[], None] = lambda: None,
+    tell: Callable[[dict[str, Any]], None] = lambda event: None,
+) -> Material:
+    """The run's own sets with changed copies of their train rows; replayed ones stay as they are. See `prepare_run`."""
+    config, sets, notes = material.config, list(material.sets), list(material.notes)
+    if not config.augment.copies:
+        return material
+    if config.augment.back_translation is not None:
+        tell({"kind": "phase", "phase": "translating"})
+    for index in range(len(config.get_sets())):
+        check()
+        watched = watch("translating", tell, check)
+        sets[index], told = augment_set(sets[index], config, material.facts, watched)
+        notes += told
+    return replace(material, sets=tuple(sets), notes=tuple(notes))
 
 
 class Settled(NamedTuple):
@@ -76,13 +98,26 @@ class Settled(NamedTuple):
 
 
 def settle_config(config: Config, folder: Path, check: Callable[[], None] = lambda: None) -> Settled:
-    """What a config leaves open inferred from its rows and its backbone, its paths made absolute. Raises ChainError."""
+    """What a config leaves open inferred from its rows and its backbone, its paths made absolute.
+
+    Raises ChainError, whatever it is that the config asks for in vain.
+    """
     config, tables, notes = open_tables(config, folder, check)
     facts = read_facts(config.backbone.name)
+    shapes = _read_shapes(facts)
+    for problem in check_config(config, tables, facts, shapes, folder, lambda data: open_rows(data, folder, check)[1]):
+        raise problem.error
     filled, spent = _spend_budget(config, facts)
-    for problem in find_objective_problems(config, facts):
-        raise problem
     return Settled(_fix_paths(filled, folder), facts, tables, [*notes, *find_idle(config), *spent])
+
+
+@contextmanager
+def placed(path: str) -> Iterator[None]:
+    """What is wrong with rows, at the key that names them."""
+    try:
+        yield
+    except DataError as error:
+        raise error.at(path) from None
 
 
 def _pick(own: Sequence[Task], widened: Sequence[Task]) -> tuple[Task, ...]:
@@ -93,11 +128,12 @@ def _pick(own: Sequence[Task], widened: Sequence[Task]) -> tuple[Task, ...]:
 
 def read_stages(config: Config, folder: Path, check: Callable[[], None] = lambda: None) -> dict[int, Texts]:
     """Number of each stage that brings rows of its own -> its texts."""
-    return {
-        number: read_unlabelled(stage.data, folder, config.input, check)
-        for number, stage in enumerate(config.get_stages(), start=1)
-        if stage.data is not None
-    }
+    found = {}
+    for number, stage in enumerate(config.get_stages(), start=1):
+        if stage.data is not None:
+            with placed(f"stages[{number - 1}].data"):
+                found[number] = read_unlabelled(stage.data, folder, config.input, check)
+    return found
 
 
 def open_tables(
@@ -107,7 +143,8 @@ def open_tables(
     tables: dict[str, pa.Table] = {}
     notes: list[dict[str, Any]] = []
     for name, part in config.get_sets().items():
-        data_set, tables[name] = open_rows(part.data, folder, check)
+        with placed(f"also.{name}.data" if name else "data"):
+            data_set, tables[name] = open_rows(part.data, folder, check)
         notes += data_set.notes
     others = {name: table for name, table in tables.items() if name}
     config, inferred = complete_config(config, tables[""], others)
@@ -124,6 +161,14 @@ def list_tasks(config: Config, sets: Sequence[RowSet]) -> tuple[Task, ...]:
 def build_language_task(name: str, head: HeadConfig) -> Task:
     """What a head without a column predicts."""
     return Task(name, head.kind, "", SENTENCE_LABELS if head.kind == "next_sentence" else ())
+
+
+def _read_shapes(facts: BackboneFacts) -> BackboneShapes | None:
+    """None where the files keep their weights in a way that tells nothing of the layers."""
+    try:
+        return read_shapes(facts.folder, facts.num_layers)
+    except BackboneError:
+        return None
 
 
 def _spend_budget(config: Config, facts: BackboneFacts) -> tuple[Config, list[dict[str, Any]]]:

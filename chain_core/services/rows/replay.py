@@ -40,7 +40,9 @@ def read_replay(config: Config, bundle: Path, tasks: Sequence[Task]) -> list[Row
     """`start.replay` of the old run's train rows, set by set, with the labels of heads that `tasks` knows by name and
     kind. Raises ConfigError where there is no such head, DataError where the rows are gone."""
     assert config.start is not None
-    old = _load_config(bundle)
+    old = load_config(bundle)
+    if not find_common_heads(old, config):
+        raise ConfigError("start_no_heads", path="start.replay")
     kinds = {task.name: task.kind for task in tasks}
     random = np.random.default_rng(config.train.seed)
     found = []
@@ -52,12 +54,18 @@ def read_replay(config: Config, bundle: Path, tasks: Sequence[Task]) -> list[Row
         if shared:
             heads = {name: head for name, head in list_heads(old, part.name).items() if name in kinds}
             found.append(_take(part, chosen, shared, heads))
-    if not found:
-        raise ConfigError("start_no_heads", path="start.replay")
     return found
 
 
-def _load_config(bundle: Path) -> Config:
+def find_common_heads(old: Config, config: Config) -> list[str]:
+    """The heads with a column that both runs have by name and kind."""
+    kinds = {name: head.kind for name, head in (config.heads or {}).items()}
+    answering = [head for name in old.get_sets() for head in list_heads(old, name).items()]
+    return [name for name, head in answering if kinds.get(name) == head.kind]
+
+
+def load_config(bundle: Path) -> Config:
+    """The config of a bundle's run. Raises RunError where it cannot be read."""
     try:
         return restore_config(load_yaml((bundle / "config.yaml").read_text(encoding="utf-8")))
     except (OSError, UnicodeError):

@@ -8,48 +8,65 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 NAME = "events.jsonl"
 
 
 class EventLog:
-    """The file of one run, open at its end."""
+    """The file of one run, open at its end once it has begun; what is told before waits, and the file stays so long."""
 
     def __init__(self, folder: Path, keep: int = 0) -> None:
         """Go on after the first `keep` events, or fewer where it has fewer; what stands behind them goes, a line that a
         crash has torn as well."""
-        path = folder / NAME
-        self.kept = list(_read(path, keep)) if keep else []
+        self._path = folder / NAME
+        self.kept = list(_read(self._path, keep)) if keep else []
         """The events that it goes on after."""
         self.count = len(self.kept)
         """Events that it holds."""
-        self._file = path.open("r+b" if self.kept else "wb")
-        for _ in range(self.count):
+        self._waiting: list[bytes] = []
+        self._file: BinaryIO | None = None
+
+    def begin(self) -> None:
+        """Open the file, and write down what waits."""
+        if self._file is not None:
+            return
+        self._file = self._path.open("r+b" if self.kept else "wb")
+        for _ in self.kept:
             self._file.readline()
         self._file.seek(self._file.tell())
         self._file.truncate()
+        self._file.writelines(self._waiting)
+        self._file.flush()
 
     def append(self, event: dict[str, Any]) -> None:
-        self._file.write(json.dumps(event, ensure_ascii=False).encode() + b"\n")
-        self._file.flush()
+        line = json.dumps(event, ensure_ascii=False).encode() + b"\n"
+        if self._file is None:
+            self._waiting.append(line)
+        else:
+            self._file.write(line)
+            self._file.flush()
         self.count += 1
 
     def clear(self) -> None:
         """Begin again without any event."""
+        self.begin()
+        assert self._file is not None
         self._file.seek(0)
         self._file.truncate()
         self.kept, self.count = [], 0
 
     def sync(self) -> None:
         """To the disk itself."""
+        assert self._file is not None
         self._file.flush()
         with suppress(OSError):
             os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        with suppress(OSError):
-            self._file.close()
+        if self._file is not None:
+            with suppress(OSError):
+                self._file.close()
 
 
 def read_told(folder: Path, after: int, until: int) -> list[dict[str, Any]]:

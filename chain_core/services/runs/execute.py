@@ -9,6 +9,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing, nullcontext, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ from chain_core.modeling.team import SOLO, Team, choose_place, open_device
 from chain_core.reports.metrics import compute_report
 from chain_core.reports.predictions import HeadInfo, Predictions, build_predictions, save_predictions
 from chain_core.services.machine import release_memory, spare_collector
-from chain_core.services.rows.prepare import prepare_run
+from chain_core.services.rows.prepare import augment_material, read_material
 from chain_core.services.rows.replay import find_bundle
 from chain_core.services.runs.checkpoints import compute_run_key, prune_checkpoints
 from chain_core.services.runs.crew import agree_on_key, describe_team, hand_out
@@ -122,6 +123,7 @@ def _perform(
             report = _execute(config, out, folder, journal, read_control, layers, team)
         except Stopped:
             report = {}
+            journal.begin()
             journal.tell({"kind": "done", "reason": "stopped", "report": report})
         if journal.reason != "stopped" and team.main:
             prune_checkpoints(out, 0)
@@ -141,17 +143,23 @@ def _execute(
     tell({"kind": "phase", "phase": "reading"})
     # A run that goes on has something to report on: a stop waits until its training is there again.
     early = read_control if journal.checkpoint is None else partial(_read_but_stop, read_control)
-    material = hand_out(team, lambda: prepare_run(config, folder, lambda: heed_early(early()), layers, tell))
-    release_memory()
+    material = hand_out(team, lambda: read_material(config, folder, lambda: heed_early(early()), layers))
     config = material.config
-    for note in material.notes:
-        tell({"kind": "note", **note})
-    team.lead(lambda: (out / "config.yaml").write_text(dump_yaml(config), encoding="utf-8"))
     device = choose_device(choose_place(team, config.train.device))
     team = open_device(team, device)
     dtype = choose_precision(config.train.precision, device)
     model = build_model(config, material.tasks, material.facts)
-    start = team.lead(lambda: _match_start(material, model, folder, tell))
+    start = team.lead(lambda: _match_start(material, model, folder))
+    # All that a config can be wrong in is known: only now is what the folder held before given up.
+    team.together(journal.begin)
+    team.lead(lambda: (out / "config.yaml").write_text(dump_yaml(config), encoding="utf-8"))
+    if config.augment.copies:
+        facts = material.facts
+        material = team.lead(lambda: augment_material(material, lambda: heed_early(early()), tell))
+        material = replace(material, facts=facts)
+    release_memory()
+    for note in (*material.notes, *(start.notes if start is not None else ())):
+        tell({"kind": "note", **note})
     before = time.perf_counter()
     feed = build_feed(material, model, device, dtype, tell, early, team)
     feeds = build_stage_feeds(material, model, feed, device, dtype, tell, early, team)
@@ -220,14 +228,11 @@ def _read_but_stop(read_control: ReadControl) -> str:
     return "" if word == "stop" else word
 
 
-def _match_start(material: Material, model: ChainModel, folder: Path, tell: Emit) -> Start | None:
-    """The weights of the run that this one starts from, and what is said of them."""
+def _match_start(material: Material, model: ChainModel, folder: Path) -> Start | None:
+    """The weights of the run that this one starts from."""
     if material.config.start is None:
         return None
-    start = match_start(find_bundle(material.config.start.run, folder), model, material.config, material.facts)
-    for note in start.notes:
-        tell({"kind": "note", **note})
-    return start
+    return match_start(find_bundle(material.config.start.run, folder), model, material.config, material.facts)
 
 
 def _drive(events, tell: Emit) -> Outcome:

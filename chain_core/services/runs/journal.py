@@ -20,7 +20,10 @@ _NOTHING: dict[str, Any] = {"seconds": 0.0, "events": 0, "step": 0}
 
 
 class Journal:
-    """One run's events, numbered from 1, and the checkpoint that it goes on from."""
+    """One run's events, numbered from 1, and the checkpoint that it goes on from.
+
+    Until `begin`, whoever listens is told everything, and the run's folder keeps what it held.
+    """
 
     def __init__(self, out: Path, emit: Emit, notes: Sequence[Mapping[str, Any]] = (), *, resume: bool) -> None:
         """`notes`: what there is to say of earlier attempts."""
@@ -33,10 +36,14 @@ class Journal:
         self._key = ""
         self.reason: str | None = None
         """Of the run's end, once it has been told."""
-        if self.checkpoint is None:
-            prune_checkpoints(out, 0)
         if resume:
             self._tell_resumed(state["step"])
+
+    def begin(self) -> None:
+        """From here on the folder is this run's: what an earlier one left there and this one cannot go on from goes."""
+        if self.checkpoint is None:
+            prune_checkpoints(self._out, 0)
+        self._log.begin()
 
     @property
     def seconds(self) -> float:
@@ -96,6 +103,9 @@ class Follower:
     checkpoint: Checkpoint | None = None
     reason: str | None = None
     seconds = 0.0
+
+    def begin(self) -> None:
+        pass
 
     def tell(self, event: dict[str, Any]) -> None:
         pass

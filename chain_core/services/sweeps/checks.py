@@ -14,7 +14,7 @@ from chain_core.errors import BackboneError, ChainError
 from chain_core.modeling.backbones.catalogue import BackboneFacts
 from chain_core.modeling.reads import find_layers_read
 from chain_core.services.drafts.checks import Inspection, complete_draft, inspect_draft
-from chain_core.services.drafts.problems import Problem
+from chain_core.services.rows.problems import Problem
 from chain_core.services.sweeps.axes import SEED, Axis, apply_values, list_combinations
 from chain_core.services.sweeps.sweep import Sweep, check_size
 

@@ -11,6 +11,8 @@ from chain_core.errors import BackboneError
 from chain_core.modeling.backbones.backbone import build_upper, load_backbone
 from chain_core.modeling.backbones.catalogue import read_facts
 from chain_core.modeling.backbones.prefixes import attend
+from chain_core.modeling.backbones.reach import is_reached
+from chain_core.modeling.backbones.shapes import BackboneShapes, read_shapes
 from chain_core.modeling.backbones.tuning import TUNINGS as BUILDERS
 from chain_core.modeling.model import load_lower
 from tests.tiny import FAMILIES, VOCABULARY
@@ -128,6 +130,17 @@ def test_a_family_with_unknown_names_is_refused(backbones):
     with pytest.raises(BackboneError) as caught:
         build_upper(model, facts, 0, BackboneConfig(tuning="ia3"))
     assert caught.value.code == "tuning_unsupported"
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_a_tuning_reaches_is_told_from_the_files(backbones, family):
+    facts = read_facts(str(backbones[family]))
+    shapes = read_shapes(facts.folder, facts.num_layers)
+    assert all(is_reached(tuning, facts.model_type, shapes, 2) for tuning in TUNINGS)
+    assert not is_reached("prefix", "deberta-v2", shapes, 2)
+    odd = BackboneShapes(({"attention.clef.weight": (8, 8), "output.dense.weight": (8, 8)},), 0)
+    assert not is_reached("ia3", facts.model_type, odd, 0)
+    assert is_reached("prefix", "nowhere_known", odd, 0)
 
 
 def test_no_slow_dropout_is_left_in_a_trained_half(backbones):

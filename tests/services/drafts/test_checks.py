@@ -12,6 +12,7 @@ from chain_core.config import resolve_config
 from chain_core.modeling.backbones.catalogue import read_facts
 from chain_core.services.backbones import ask_backbone, forget_backbone
 from chain_core.services.drafts.checks import Inspection, complete_draft, inspect_draft
+from chain_core.services.rows.prepare import open_tables
 from tests.tiny import save_tiny_backbone
 
 ROWS = [
@@ -131,6 +132,35 @@ def test_a_further_data_set_is_held_against_its_own_rows(folder: Path) -> None:
     assert found == [("heads.topic", "column_missing"), ("also.news.input.text", "input_column_missing")]
     absent = {"news": {"data": {"train": "absent.csv"}, "input": {"text": "text"}}}
     assert list_problems(inspect(folder, also=absent, heads=heads)) == [("also.news.data", "file_missing")]
+
+
+def test_what_a_draft_leaves_open_is_inferred_for_every_data_set_as_for_a_run(folder: Path) -> None:
+    (folder / "news.csv").write_text(NEWS)
+    draft = {"data": {"train": "rows.jsonl"}, "also": {"news": {"data": {"train": "news.csv"}}}}
+    completed = complete_draft(draft, folder)
+    assert completed["also"]["news"]["input"] == {"text": "words"}
+    assert completed["heads"]["topic"] == {"kind": "classification", "column": "topic", "data": "news"}
+    config, _, _ = open_tables(resolve_config(draft), folder)
+    assert resolve_config(completed) == config
+    given = {**draft, "input": {"tokens": "tokens"}, "heads": completed["heads"]}
+    assert complete_draft(given, folder)["also"]["news"]["input"] == {"text": "words"}
+    away = {**draft, "also": {"news": {"data": {"train": "absent.csv"}}}}
+    assert complete_draft(away, folder) == away
+
+
+def test_a_problem_names_the_key_of_its_own_data_set(folder: Path) -> None:
+    (folder / "news.csv").write_text(NEWS)
+    heads = {
+        "intent": {"kind": "classification", "column": "intent"},
+        "topic": {"kind": "classification", "column": "topic", "data": "news"},
+    }
+    also = {"news": {"data": {"train": "news.csv"}, "input": {"max_length": 8000}}}
+    for problem in inspect(folder, also=also, heads=heads).problems:
+        assert problem.path in ("also.news.input", "also.news.input.max_length")
+        assert problem.error.text().startswith(f"{problem.path}: ")
+    away = {"news": {"data": {"train": "nope.csv"}, "input": {"text": "words"}}}
+    (problem,) = inspect(folder, also=away, heads=heads).problems
+    assert problem.error.text().startswith("also.news.data: There is no file")
 
 
 def test_a_head_that_learns_the_texts_themselves_needs_no_column(folder: Path) -> None:

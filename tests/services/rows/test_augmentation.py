@@ -20,7 +20,8 @@ from chain_core.modeling.backbones.translation import translate, translate_back
 from chain_core.reports.predictions import load_predictions
 from chain_core.services.cache import list_items
 from chain_core.services.drafts.checks import inspect_draft
-from chain_core.services.runs.execute import execute_run, prepare_run
+from chain_core.services.rows.prepare import prepare_run
+from chain_core.services.runs.execute import execute_run
 from chain_core.training.control import Paused
 from tests.tiny import build_commands, save_tiny_translator, write_rows
 
