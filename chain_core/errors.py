@@ -12,7 +12,8 @@ An error's sentence stands in the catalogues under `errors.<code>`; anything els
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Self
 
 from chain_core.messages import render
@@ -72,3 +73,12 @@ class RunError(ChainError):
 
 class ResourceError(ChainError):
     """The machine ran out of something."""
+
+
+@contextmanager
+def placed(place: str) -> Iterator[None]:
+    """What is wrong with rows, as an error of the key that names them."""
+    try:
+        yield
+    except DataError as error:
+        raise error.at(place) from None

@@ -6,8 +6,7 @@ meet, and everything after this sees one long table of rows with gold labels her
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,7 +20,7 @@ from chain_core.data.schema import SENTENCE_LABELS, Task
 from chain_core.data.store import open_rows
 from chain_core.data.text import Texts
 from chain_core.data.unlabelled import read_unlabelled
-from chain_core.errors import BackboneError, DataError
+from chain_core.errors import BackboneError, placed
 from chain_core.modeling.backbones.catalogue import BackboneFacts, read_facts
 from chain_core.modeling.backbones.shapes import BackboneShapes, read_shapes
 from chain_core.modeling.links.density import describe_spending, fill_densities
@@ -109,15 +108,6 @@ def settle_config(config: Config, folder: Path, check: Callable[[], None] = lamb
         raise problem.error
     filled, spent = _spend_budget(config, facts)
     return Settled(_fix_paths(filled, folder), facts, tables, [*notes, *find_idle(config), *spent])
-
-
-@contextmanager
-def placed(path: str) -> Iterator[None]:
-    """What is wrong with rows, at the key that names them."""
-    try:
-        yield
-    except DataError as error:
-        raise error.at(path) from None
 
 
 def _pick(own: Sequence[Task], widened: Sequence[Task]) -> tuple[Task, ...]:

@@ -7,11 +7,13 @@ from collections.abc import Mapping
 import numpy as np
 import pyarrow as pa
 
-from chain_core.config import SELF_SUPERVISED, Config, HeadConfig, SetConfig
+from chain_core.config import SELF_SUPERVISED, Config, HeadConfig, InputConfig, SetConfig
 from chain_core.data.rows import RowSet
 from chain_core.data.schema import build_tasks
 from chain_core.data.splits import SPLITS, split_rows
+from chain_core.data.task import Task
 from chain_core.data.text import read_texts
+from chain_core.errors import placed
 
 
 def read_sets(config: Config, tables: Mapping[str, pa.Table]) -> list[RowSet]:
@@ -30,8 +32,20 @@ def list_heads(config: Config, data: str) -> dict[str, HeadConfig]:
 
 def _read_set(name: str, part: SetConfig, table: pa.Table, heads: Mapping[str, HeadConfig]) -> RowSet:
     texts = read_texts(table, part.input, heads)
-    tasks = build_tasks(table, heads, columns=part.input)
+    tasks = _build_tasks(table, heads, None, part.input)
     none = {split: np.zeros(0, np.int64) for split in SPLITS}
-    splits = {**none, **split_rows(table, part.data, tasks, part.input)}
-    tasks = build_tasks(table, heads, splits["train"], part.input)
+    with placed(f"also.{name}.data" if name else "data"):
+        splits = {**none, **split_rows(table, part.data, tasks, part.input)}
+    tasks = _build_tasks(table, heads, splits["train"], part.input)
     return RowSet(name, part.data.train, part.input, table, texts, tasks, splits)
+
+
+def _build_tasks(
+    table: pa.Table, heads: Mapping[str, HeadConfig], rows: np.ndarray | None, columns: InputConfig
+) -> tuple[Task, ...]:
+    """As `build_tasks`, whose errors are those of the head that they are met with."""
+    tasks: list[Task] = []
+    for name, head in heads.items():
+        with placed(f"heads.{name}"):
+            tasks += build_tasks(table, {name: head}, rows, columns)
+    return tuple(tasks)

@@ -84,6 +84,8 @@ WRONG: list[tuple[str, str, dict[str, Any]]] = [
         },
     ),
     ("start.replay", "data_set_unknown", {"start": {"run": "lost", "replay": 0.5}, "backbone": TUNED}),
+    ("heads.a", "column_missing", {"heads": {"a": {"kind": "classification", "column": "intend"}}}),
+    ("data", "split_value", {"data": {"train": "train.jsonl", "split": "intent"}}),
     ("start.run", "start_missing", {"start": {"run": "nowhere"}}),
 ]
 
