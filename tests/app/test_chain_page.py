@@ -138,6 +138,15 @@ def test_what_is_wrong_is_said_and_train_is_off(write_draft, draft, change: dict
     assert any(render("chain.train_off", language, reason="").strip() in caption.value for caption in app.caption)
 
 
+def test_what_comes_to_nothing_is_said_and_the_run_can_start_all_the_same(write_draft, draft) -> None:
+    write_draft({**draft, "chain": {"links": {"detach": True}}, "train": {"l2_sp": 0.01}})
+    app = open_page("chain")
+    (said,) = [info.value for info in app.info]
+    assert "no loss reaches links 1, 2" in said
+    assert "train.l2\\_sp changes nothing here" in said
+    assert not find_button(app, "chain.train").disabled
+
+
 def test_names_of_people_are_text(write_draft, draft) -> None:
     heads = {"<b>*x*": {"kind": "classification", "column": "<img src=x>"}}
     write_draft({**draft, "heads": heads})

@@ -87,8 +87,10 @@ def test_nothing_to_sweep_leads_on(store: Store, language: str) -> None:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_a_grid_is_told_before_it_is_started(store: Store, draft: dict, language: str) -> None:
+def test_a_grid_is_told_before_it_is_started(store: Store, draft: dict, write_draft, language: str) -> None:
+    write_draft({**draft, "augment": {"delete": 0.2}})
     page = open_page("sweeps", language)
+    assert ["augment.delete" in info.value for info in page.info] == [True], "which comes to nothing in all of them"
     assert render("sweeps.comes_to", language, count=7) in read_texts(page), "depths 0 to 6 are the first suggestion"
     assert "{" not in read_texts(page), "no field of a sentence is left open"
 

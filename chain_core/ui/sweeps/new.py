@@ -164,8 +164,11 @@ def _show_check(check: SweepCheck | None, keys: dict[str, Key]) -> None:
         _show_finding(finding, keys, warn=left_out)
     if len(check.findings) > MOST_FINDINGS:
         st.caption(t("sweeps.more_findings", count=len(check.findings) - MOST_FINDINGS))
-    for remark in check.remarks:
-        _show(st.info, format_notes([remark.note]), remark.settings, keys, ":material/info:")
+    told = [_place(format_notes([remark.note]), remark.settings, keys) for remark in check.remarks[:MOST_FINDINGS]]
+    if len(check.remarks) > MOST_FINDINGS:
+        told.append(t("sweeps.more_remarks", count=len(check.remarks) - MOST_FINDINGS))
+    if told:
+        st.info("\n\n".join(told), icon=":material/info:")
     count = len(check.combinations) if check.sweep.kind == "grid" else check.count
     fine = bool(count) and (left_out or not check.findings)
     if fine:
@@ -185,12 +188,14 @@ def _show_check(check: SweepCheck | None, keys: dict[str, Key]) -> None:
 
 def _show_finding(finding: Finding, keys: dict[str, Key], *, warn: bool) -> None:
     sentence = escape_markdown(finding.error.text(get_language()))
-    _show(st.warning if warn else st.error, sentence, finding.settings, keys, ":material/block:")
+    show = st.warning if warn else st.error
+    show(_place(sentence, finding.settings, keys), icon=":material/block:")
 
 
-def _show(box: Any, sentence: str, settings: Sequence[dict[str, Any]], keys: dict[str, Key], icon: str) -> None:
+def _place(sentence: str, settings: Sequence[dict[str, Any]], keys: dict[str, Key]) -> str:
+    """The sentence, and under it the settings that it is about."""
     where = _describe_where(settings, keys)
-    box(f"{sentence}  \n{where}" if where else sentence, icon=icon)
+    return f"{sentence}  \n{where}" if where else sentence
 
 
 def _describe_where(settings: Sequence[dict[str, Any]], keys: dict[str, Key]) -> str:
