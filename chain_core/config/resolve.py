@@ -1,7 +1,7 @@
 """A user's mapping -> a complete config, or everything that is wrong with it.
 
 The preset's values come first, the user's go over them, the sections' defaults fill the rest. What needs the data or
-the backbone to judge is found by `services.checks`.
+the backbone to judge is found by `services.rows.problems`.
 """
 
 from __future__ import annotations

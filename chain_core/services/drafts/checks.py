@@ -30,6 +30,7 @@ from chain_core.services.rows.problems import (
     Problem,
     build_problem,
     check_config,
+    check_metric,
     explain_failure,
     place,
     view_set,
@@ -77,6 +78,10 @@ def inspect_draft(
     if not config.heads:
         problems.append(build_problem("no_label_column", "heads"))
     problems += check_config(config, tables, facts, shapes, folder, lambda data: open_table(data, folder))
+    sizes = _add_sizes(rows.values())
+    if not problems:
+        judged = {name for found in rows.values() for name in found.judged}
+        problems += check_metric(config, judged, (sizes or {}).get("validation", 0))
     known = {task.name: task for found in rows.values() for task in found.tasks}
     tasks = tuple(known[name] for name in config.heads or {} if name in known)
     plan = built = None

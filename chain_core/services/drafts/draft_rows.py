@@ -20,6 +20,7 @@ from chain_core.errors import ChainError, DataError
 from chain_core.modeling.backbones.catalogue import BackboneFacts, load_token_counter
 from chain_core.modeling.plan import Workload
 from chain_core.services.rows.problems import Problem
+from chain_core.services.rows.sets import list_judged
 
 SAMPLE_ROWS = 300
 """Rows whose lengths in tokens stand for all."""
@@ -27,11 +28,15 @@ SAMPLE_ROWS = 300
 
 @dataclass(frozen=True)
 class DraftRows:
-    """What the rows of one data set say of its heads. `sizes`: split -> rows; None where they cannot be split."""
+    """What the rows of one data set say of its heads. `sizes`: split -> rows; None where they cannot be split.
+
+    `judged`: the heads that its validation rows can judge, see `list_judged`.
+    """
 
     problems: tuple[Problem, ...]
     tasks: tuple[Task, ...]
     sizes: Mapping[str, int] | None
+    judged: frozenset[str] = frozenset()
 
 
 _LATEST_TABLES: dict[tuple[Any, ...], pa.Table] = {}
@@ -115,7 +120,8 @@ def _read_rows_once(
             learnt += build_tasks(table, {task.name: by_name[task.name]}, train, columns)
         except DataError as error:
             problems.append(Problem(f"heads.{task.name}", error))
-    return DraftRows(tuple(problems), tuple(learnt), sizes)
+    none = np.zeros(0, np.int64)
+    return DraftRows(tuple(problems), tuple(learnt), sizes, list_judged(table, learnt, rows.get("validation", none)))
 
 
 def count_workload(table: pa.Table, config: Config, facts: BackboneFacts, sizes: Mapping[str, int]) -> Workload | None:

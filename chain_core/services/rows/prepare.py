@@ -27,9 +27,9 @@ from chain_core.modeling.links.density import describe_spending, fill_densities
 from chain_core.services.rows.augmentation import augment_set, fix_augment_paths
 from chain_core.services.rows.complete import complete_config
 from chain_core.services.rows.idle import find_idle
-from chain_core.services.rows.problems import check_config
+from chain_core.services.rows.problems import check_config, check_metric
 from chain_core.services.rows.replay import find_bundle, read_replay, widen_task
-from chain_core.services.rows.sets import read_sets
+from chain_core.services.rows.sets import list_judged, read_sets
 from chain_core.training.assemble import Material
 from chain_core.training.control import watch
 
@@ -56,6 +56,9 @@ def read_material(
     config, facts, tables, notes = settle_config(config, folder, check)
     unlabelled = read_stages(config, folder, check)
     sets = read_sets(config, tables)
+    judged = [list_judged(part.table, part.tasks, part.splits["validation"]) for part in sets]
+    for problem in check_metric(config, frozenset().union(*judged), sum(len(p.splits["validation"]) for p in sets)):
+        raise problem.error
     check()
     notes += [note for part in sets for task in part.tasks for note in task.notes]
     tasks = list_tasks(config, sets)

@@ -5,13 +5,13 @@ One rule for the command line, sweeps and the screens: all of it is asked before
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 
-from chain_core.config import LORA_TUNINGS, Config, DataConfig
+from chain_core.config import LORA_TUNINGS, SELF_SUPERVISED, Config, DataConfig
 from chain_core.data.synonyms import read_synonyms
 from chain_core.data.text import get_column
 from chain_core.data.unlabelled import check_source
@@ -172,6 +172,15 @@ def explain_failure(error: Exception) -> ChainError:
         return error
     reason = getattr(error, "strerror", None) or str(error)
     return DataError("file_unreadable", name=getattr(error, "filename", None) or "?", reason=reason)
+
+
+def check_metric(config: Config, judged: Collection[str], validation: int) -> Problems:
+    """A metric that none of the `validation` rows can tell. `judged`: heads of which they have gold, and "joint"."""
+    metric = config.train.metric
+    name = metric.partition("/")[0]
+    head = (config.heads or {}).get(name)
+    if metric != "mean" and validation and name not in judged and (head is None or head.kind not in SELF_SUPERVISED):
+        yield build_problem("metric_unlabelled", "train.metric", given=metric)
 
 
 def build_problem(code: str, path: str, **params: object) -> Problem:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
 
 from chain_core.config import SELF_SUPERVISED, Config, HeadConfig, InputConfig, SetConfig
+from chain_core.data.labels import read_gold
 from chain_core.data.rows import RowSet
 from chain_core.data.schema import build_tasks
 from chain_core.data.splits import SPLITS, split_rows
@@ -49,3 +50,11 @@ def _build_tasks(
         with placed(f"heads.{name}"):
             tasks += build_tasks(table, {name: head}, rows, columns)
     return tuple(tasks)
+
+
+def list_judged(table: pa.Table, tasks: Sequence[Task], rows: np.ndarray) -> frozenset[str]:
+    """The heads of a set that these rows can judge; "joint" where a row has gold for all that can be right together."""
+    known = {task.name: read_gold(table, task).take(pa.array(rows)).is_valid().to_numpy(False) for task in tasks}
+    together = [known[task.name] for task in tasks if task.kind != "regression"]
+    joint = {"joint"} if together and np.all(together, axis=0).any() else set()
+    return frozenset({name for name, given in known.items() if given.any()} | joint)

@@ -35,7 +35,7 @@ def folder(backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tuned run that is finished, with rows, texts and models of all sorts beside it."""
     folder = tmp_path_factory.mktemp("wrong")
     write_rows(folder / "train.jsonl", build_commands())
-    write_rows(folder / "bare.jsonl", [{"words": f"turn on the light {number}"} for number in range(9)])
+    write_rows(folder / "bare.jsonl", [{"words": f"turn on {number}", "score": 0.5} for number in range(9)])
     write_rows(folder / "gone.jsonl", build_commands())
     save_tiny_translator(folder / "there")
     save_tiny_backbone(folder / "opt", "opt")
@@ -53,6 +53,7 @@ def read_files(folder: Path) -> dict[str, bytes]:
 
 ALSO = {"more": {"data": {"train": "train.jsonl"}, "input": {"text": "text", "max_length": 8000}}}
 TUNED = {"tuning": "lora", "rank": 4, "layers": 1}
+UNJUDGED = {"train": "train.jsonl", "validation": "bare.jsonl"}
 WRONG: list[tuple[str, str, dict[str, Any]]] = [
     ("chain.taps[0]", "tap_beyond", {"chain": {"depth": 2, "width": 32, "taps": [9, 9]}}),
     ("input.max_length", "must_be_at_most", {"input": {"text": "text", "max_length": 600}}),
@@ -86,6 +87,8 @@ WRONG: list[tuple[str, str, dict[str, Any]]] = [
     ("start.replay", "data_set_unknown", {"start": {"run": "lost", "replay": 0.5}, "backbone": TUNED}),
     ("heads.a", "column_missing", {"heads": {"a": {"kind": "classification", "column": "intend"}}}),
     ("data", "split_value", {"data": {"train": "train.jsonl", "split": "intent"}}),
+    ("train.metric", "metric_unlabelled", {"data": UNJUDGED, "train": {"metric": "intent/accuracy"}}),
+    ("train.metric", "metric_unlabelled", {"data": UNJUDGED, "train": {"metric": "joint/exact_match"}}),
     ("start.run", "start_missing", {"start": {"run": "nowhere"}}),
 ]
 
