@@ -4,25 +4,53 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from chain_core.errors import BackboneError
 from chain_core.modeling.backbones.shapes import read_header
 
 KEY = "augment.back_translation"
+MANY_LANGUAGES = frozenset({"m2m_100", "mbart", "nllb-moe", "plbart", "seamless_m4t", "seamless_m4t_v2"})
+"""Model types that are told by codes which languages they read and write."""
 
 
 def check_translator(folder: Path) -> None:
-    """Raises BackboneError where a folder lacks a readable config, whole weights in safetensors, or a tokenizer."""
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        config = None
+    """Raises BackboneError where a folder lacks a readable config, whole weights in safetensors, or a tokenizer, and
+    where the model must be told which languages to translate and the folder does not settle that."""
+    config = _read(folder / "config.json")
     tokenizer = any(any(folder.glob(pattern)) for pattern in ("tokenizer*.json", "vocab*", "*.model", "*.spm"))
     weights = sorted(folder.glob("*.safetensors"))
-    if not isinstance(config, dict) or not tokenizer or not weights:
+    if config is None or not tokenizer or not weights:
         raise BackboneError("translation_missing", path=KEY, folder=str(folder))
     for path in weights:
         try:
             read_header(path)
         except BackboneError:
             raise BackboneError("translation_unreadable", path=KEY, folder=str(folder), reason=path.name) from None
+    if _needs_prefix(config) or not _knows_languages(config, folder):
+        kind = config.get("model_type", "?")
+        raise BackboneError("translation_languages", path=KEY, folder=str(folder), model_type=kind)
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def _needs_prefix(config: dict[str, Any]) -> bool:
+    """Whether one model does several things, and words before the text say which, as the first T5 models have it."""
+    tasks = config.get("task_specific_params")
+    return isinstance(tasks, dict) and any(isinstance(task, dict) and task.get("prefix") for task in tasks.values())
+
+
+def _knows_languages(config: dict[str, Any], folder: Path) -> bool:
+    """Whether a model that is told its languages by codes has both; one that is not always does."""
+    tokenizer = _read(folder / "tokenizer_config.json") or {}
+    if config.get("model_type") not in MANY_LANGUAGES and "src_lang" not in tokenizer:
+        return True
+    generation = _read(folder / "generation_config.json") or {}
+    target = generation.get("forced_bos_token_id", config.get("forced_bos_token_id"))
+    return bool(tokenizer.get("src_lang")) and target is not None

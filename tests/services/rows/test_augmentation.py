@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import product
 from types import SimpleNamespace
 
@@ -244,12 +245,48 @@ def test_unfit_translators_are_named(folder, translator, tmp_path):
     with pytest.raises(BackboneError, match="broken") as caught:
         translate(["a"], broken, CPU)
     assert caught.value.code == "translation_missing"
+    assert find_codes(folder, broken) == {"translation_missing"}
     for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
         (broken / name).write_bytes((translator / name).read_bytes())
     (broken / "model.safetensors").write_bytes(b"no")
     with pytest.raises(BackboneError) as caught:
         translate(["a"], broken, CPU)
     assert caught.value.code == "translation_unreadable"
+
+
+def find_codes(folder, translator):
+    """What the Chain page says of a model before there is a run."""
+    draft = {"data": {"train": "train.jsonl"}, "augment": {"copies": 1, "back_translation": [str(translator)] * 2}}
+    problems = inspect_draft(draft, folder, None).problems
+    return {problem.error.code for problem in problems if problem.path == "augment.back_translation"}
+
+
+PREFIX = {"model_type": "t5", "task_specific_params": {"translation_en_to_de": {"prefix": "translate to German: "}}}
+CODES = {"src_lang": "eng_Latn"}
+GERMAN = {"forced_bos_token_id": 9}
+
+
+@pytest.mark.parametrize(
+    ("config", "tokenizer", "generation", "settled"),
+    [
+        (PREFIX, {}, {}, False), ({"model_type": "m2m_100"}, {}, GERMAN, False),
+        ({"model_type": "m2m_100"}, {"src_lang": None}, GERMAN, False), ({"model_type": "mbart"}, CODES, {}, False),
+        ({"model_type": "some"}, CODES, {}, False), ({"model_type": "m2m_100"}, CODES, GERMAN, True),
+        ({"model_type": "marian"}, {"source_lang": "en", "target_lang": "de"}, {}, True),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_model_of_many_languages_must_know_which(folder, config, tokenizer, generation, settled):
+    model = folder / "model"
+    model.mkdir()
+    (model / "model.safetensors").write_bytes(b"\x02\0\0\0\0\0\0\0{}")
+    files = {"config.json": config, "tokenizer_config.json": tokenizer, "generation_config.json": generation}
+    for name, content in files.items():
+        (model / name).write_text(json.dumps(content))
+    assert find_codes(folder, model) == (set() if settled else {"translation_languages"})
+    with pytest.raises(BackboneError) as caught:
+        translate(["a"], model, CPU)
+    assert caught.value.code == ("translation_unreadable" if settled else "translation_languages")
 
 
 ANSWERS = [
