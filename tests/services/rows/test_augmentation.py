@@ -284,9 +284,10 @@ def test_a_model_of_many_languages_must_know_which(folder, config, tokenizer, ge
     for name, content in files.items():
         (model / name).write_text(json.dumps(content))
     assert find_codes(folder, model) == (set() if settled else {"translation_languages"})
-    with pytest.raises(BackboneError) as caught:
-        translate(["a"], model, CPU)
-    assert caught.value.code == ("translation_unreadable" if settled else "translation_languages")
+    if not settled:
+        with pytest.raises(BackboneError) as caught:
+            translate(["a"], model, CPU)
+        assert caught.value.code == "translation_languages"
 
 
 ANSWERS = [
