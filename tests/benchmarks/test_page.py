@@ -52,7 +52,7 @@ def test_what_ends_lower_with_less_is_worth_having():
     worse, better = strip(page).partition("Where it does")[::2]
     assert "with less, which is what the rest is worth: depth 0." in better
     assert "higher: CRF." in better
-    assert "higher without it: no lexical tap." in worse
+    assert "higher with less: no lexical tap." in worse
     assert "compared with: linear links." in worse
     assert "as good with less: density 1/4." in worse
 

@@ -69,7 +69,7 @@ def _render_line(verdict: str, text: str) -> str:
 
 _ABLATED = {
     (False, "worse"): ("worse", "lower than what they are compared with"),
-    (True, "better"): ("worse", "higher without it"),
+    (True, "better"): ("worse", "higher with less"),
     (False, "no difference"): ("no difference", "no difference"),
     (True, "no difference"): ("no difference", "as good with less"),
     (False, "better"): ("better", "higher"),
