@@ -1,4 +1,4 @@
-"""Where the workbench keeps what it makes.
+"""Where the workbench keeps what it makes, and where installed packages lie.
 
 workspace/              or the folder that CHAIN_HOME names
   store.db              runs, events, metrics, data sets (SQLite)
@@ -10,6 +10,7 @@ workspace/              or the folder that CHAIN_HOME names
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -27,3 +28,9 @@ def get_folder(name: str) -> Path:
     folder = get_home() / name
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def find_package(name: str) -> Path | None:
+    """The folder of an installed package, without importing it; None where it is not installed."""
+    spec = find_spec(name)
+    return Path(next(iter(spec.submodule_search_locations))) if spec and spec.submodule_search_locations else None

@@ -246,11 +246,7 @@ def _reads_links(config: Config, stage: StageConfig) -> bool:
     """Whether a head that takes part stands behind a link; one that the stage itself adds stands behind the last."""
     if not config.chain.depth:
         return False
-    kinds = {name: head.kind for name, head in (config.heads or {}).items()}
-    if stage.objective == "tasks":
-        heads = [name for name, kind in kinds.items() if kind not in SELF_SUPERVISED or kind in _JOINS]
-    else:
-        heads = [name for name, kind in kinds.items() if kind == stage.objective]
+    heads = config.get_learners(stage.objective)
     return any(max(config.get_depths(name)) > 0 for name in heads) if heads else True
 
 

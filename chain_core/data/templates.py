@@ -9,7 +9,6 @@ import json
 import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from chain_core.data.household import (
 )  # fmt: skip
 from chain_core.data.words import split_words
 from chain_core.errors import DataError
+from chain_core.paths import find_package
 
 _LANGUAGES = {"en": (ENGLISH, ENGLISH_DEVICES), "zh-CN": (CHINESE, CHINESE_DEVICES)}
 _FEWEST = 10  # sentences of an intent that is kept
@@ -44,19 +44,19 @@ class _Walk:
     domain: str | None = None
 
 
-def find_package(package: str) -> Path:
-    """The folder of an installed package, without importing it."""
-    spec = find_spec(package)
-    if spec is None or not spec.submodule_search_locations:
+def get_package(package: str) -> Path:
+    """The folder of a package that a sample is read from. Raises DataError where it is not installed."""
+    folder = find_package(package)
+    if folder is None:
         raise DataError("sample_package_missing", package=package.replace("_", "-"))
-    return Path(next(iter(spec.submodule_search_locations)))
+    return folder
 
 
 def build_commands(language: str, rows: int, seed: int) -> list[dict[str, Any]]:
     """About `rows` different commands: tokens, intent, domain, slots (BIO); in the order of the seed."""
     from hassil.intents import Intents
 
-    path = find_package("home_assistant_intents") / "data" / f"{language}.json"
+    path = get_package("home_assistant_intents") / "data" / f"{language}.json"
     intents = Intents.from_dict(json.loads(path.read_text(encoding="utf-8")))
     generator = random.Random(seed)
     weights = {name: len(intent.data) ** 0.5 for name, intent in intents.intents.items()}

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from chain_core import paths
 from chain_core.config import DataConfig, InputConfig, merge, resolve_config
-from chain_core.data import samples, templates
+from chain_core.data import samples
 from chain_core.data.labels import is_bio, read_tags
 from chain_core.data.samples import SAMPLES, load_sample
 from chain_core.data.schema import build_tasks, infer_columns, suggest_config
@@ -93,7 +94,7 @@ def test_unknown_samples_and_missing_packages_say_so(monkeypatch):
     with pytest.raises(DataError) as caught:
         load_sample("tyni")
     assert caught.value.params["nearest"] == "tiny"
-    monkeypatch.setattr(templates, "find_spec", lambda _: None)
+    monkeypatch.setattr(paths, "find_spec", lambda _: None)
     with pytest.raises(DataError) as caught:
         load_sample("smart-home-en")
     assert caught.value.code == "sample_package_missing"

@@ -7,7 +7,6 @@ safetensors weights and a fast tokenizer. Weights in pickle files are refused.
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 import math
 import struct
@@ -21,6 +20,7 @@ import numpy as np
 
 from chain_core.errors import BackboneError
 from chain_core.modeling.backbones.direction import is_causal
+from chain_core.paths import find_package
 
 
 @dataclass(frozen=True)
@@ -64,10 +64,10 @@ def find_folder(name: str) -> Path:
     """The folder of a backbone: a packaged name, a local folder, or a hub id (downloaded once, then cached)."""
     if name in BACKBONES:
         packaged = BACKBONES[name]
-        spec = importlib.util.find_spec(packaged.package)
-        if spec is None or not spec.submodule_search_locations:
+        package = find_package(packaged.package)
+        if package is None:
             raise BackboneError("backbone_not_installed", name=name, install=packaged.install)
-        return _check_folder(Path(spec.submodule_search_locations[0]) / packaged.folder)
+        return _check_folder(package / packaged.folder)
     path = Path(name).expanduser()
     if path.is_dir():
         return _check_folder(path)

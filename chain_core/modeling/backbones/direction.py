@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
 from collections.abc import Mapping
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
+
+from chain_core.paths import find_package
 
 BOTH_WAYS = frozenset({"bert-generation", "cpmant", "xlnet"})
 """Families that are listed for next tokens alone and still look ahead, unless a config says otherwise."""
@@ -34,10 +34,9 @@ def list_causal_types() -> frozenset[str]:
 
 def _read_tables() -> dict[str, set[str]]:
     """Name of a table in transformers' auto classes -> its model types; read, as importing them would import torch."""
-    spec = importlib.util.find_spec("transformers")
-    assert spec is not None
-    assert spec.submodule_search_locations
-    file = Path(spec.submodule_search_locations[0]) / "models" / "auto" / "modeling_auto.py"
+    library = find_package("transformers")
+    assert library is not None
+    file = library / "models" / "auto" / "modeling_auto.py"
     wanted = {f"MODEL_FOR_{name}_MAPPING_NAMES": name for name in _TABLES}
     found = {}
     for node in ast.parse(file.read_text(encoding="utf-8")).body:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 from functools import cache
-from pathlib import Path
 
 from chain_core.modeling.backbones.shapes import BackboneShapes
+from chain_core.paths import find_package
 
 CHOSEN = "ALL_ATTENTION_FUNCTIONS"
 """What a family's code looks its attention up in, where another one can be put in its place, as prefixes need."""
@@ -24,9 +23,9 @@ def is_reached(tuning: str, model_type: str, shapes: BackboneShapes, start: int)
 
 @cache
 def _lets_choose_attention(model_type: str) -> bool:
-    spec = importlib.util.find_spec("transformers")  # finds it, and imports nothing
-    if spec is None or spec.origin is None:
+    library = find_package("transformers")
+    if library is None:
         return True
-    family = Path(spec.origin).parent / "models" / model_type.replace("-", "_")
+    family = library / "models" / model_type.replace("-", "_")
     code = [path.read_text(encoding="utf-8") for path in sorted(family.glob("modeling_*.py"))]
     return not code or any(CHOSEN in text for text in code)

@@ -80,8 +80,8 @@ def inspect_draft(
     problems += check_config(config, tables, facts, shapes, folder, lambda data: open_table(data, folder))
     sizes = _add_sizes(rows.values())
     if not problems:
-        judged = {name for found in rows.values() for name in found.judged}
-        problems += check_metric(config, judged, (sizes or {}).get("validation", 0))
+        validation = (sizes or {}).get("validation", 0)
+        problems += check_metric(config, lambda: {name for found in rows.values() for name in found.judged}, validation)
     known = {task.name: task for found in rows.values() for task in found.tasks}
     tasks = tuple(known[name] for name in config.heads or {} if name in known)
     plan = built = None
@@ -96,7 +96,7 @@ def inspect_draft(
             plan = compute_plan(built, facts, shapes, classes, workload, gflops)
         except ConfigError as error:
             problems.append(Problem(error.path, error))
-    sizes, notes = _add_sizes(rows.values()), find_idle(whole) if config.heads else ()
+    notes = find_idle(whole) if config.heads else ()
     return Inspection(tuple(problems), config, columns, tasks, sizes, plan, targets, built, notes)
 
 

@@ -56,8 +56,7 @@ def read_material(
     config, facts, tables, notes = settle_config(config, folder, check)
     unlabelled = read_stages(config, folder, check)
     sets = read_sets(config, tables)
-    judged = [list_judged(part.table, part.tasks, part.splits["validation"]) for part in sets]
-    for problem in check_metric(config, frozenset().union(*judged), sum(len(p.splits["validation"]) for p in sets)):
+    for problem in check_metric(config, lambda: _list_judged(sets), sum(len(p.splits["validation"]) for p in sets)):
         raise problem.error
     check()
     notes += [note for part in sets for task in part.tasks for note in task.notes]
@@ -68,6 +67,10 @@ def read_material(
         sets = [replace(part, tasks=_pick(part.tasks, tasks)) for part in (*sets, *replayed)]
         notes.append(build_note("rows_replayed", rows=sum(len(part.texts) for part in replayed)))
     return Material(config, tuple(sets), tasks, facts, tuple(notes), unlabelled, tuple(layers))
+
+
+def _list_judged(sets: Sequence[RowSet]) -> frozenset[str]:
+    return frozenset().union(*(list_judged(part.table, part.tasks, part.splits["validation"]) for part in sets))
 
 
 def augment_material(

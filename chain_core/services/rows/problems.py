@@ -174,12 +174,17 @@ def explain_failure(error: Exception) -> ChainError:
     return DataError("file_unreadable", name=getattr(error, "filename", None) or "?", reason=reason)
 
 
-def check_metric(config: Config, judged: Collection[str], validation: int) -> Problems:
-    """A metric that none of the `validation` rows can tell. `judged`: heads of which they have gold, and "joint"."""
+def check_metric(config: Config, list_judged: Callable[[], Collection[str]], validation: int) -> Problems:
+    """A metric that none of the `validation` rows can tell.
+
+    `list_judged`: the heads of which they have gold, and "joint"; called only where that matters.
+    """
     metric = config.train.metric
     name = metric.partition("/")[0]
     head = (config.heads or {}).get(name)
-    if metric != "mean" and validation and name not in judged and (head is None or head.kind not in SELF_SUPERVISED):
+    if metric == "mean" or not validation or (head is not None and head.kind in SELF_SUPERVISED):
+        return
+    if name not in list_judged():
         yield build_problem("metric_unlabelled", "train.metric", given=metric)
 
 

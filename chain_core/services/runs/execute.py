@@ -154,9 +154,8 @@ def _execute(
     team.together(journal.begin)
     team.lead(lambda: (out / "config.yaml").write_text(dump_yaml(config), encoding="utf-8"))
     if config.augment.copies:
-        facts = material.facts
-        material = team.lead(lambda: augment_material(material, lambda: heed_early(early()), tell))
-        material = replace(material, facts=facts)
+        augmented = team.lead(lambda: augment_material(material, lambda: heed_early(early()), tell))
+        material = replace(augmented, facts=material.facts)  # where this process has the backbone
     release_memory()
     for note in (*material.notes, *(start.notes if start is not None else ())):
         tell({"kind": "note", **note})
