@@ -58,6 +58,13 @@ def test_what_a_run_was_made_with_is_read_though_it_would_be_refused_now() -> No
         restore_config({**mapping, "chain": {"depth": -1}})
 
 
+def test_what_a_preset_says_of_a_newer_key_does_not_change_an_old_run() -> None:
+    written = resolve_config({"data": {"train": "t"}, "preset": "fast"}).model_dump(mode="json")
+    assert written["train"].pop("prune") > 0
+    assert restore_config(written).train.prune == 0
+    assert restore_config(written).train.epochs == written["train"]["epochs"]
+
+
 def test_data_alone_is_a_valid_file() -> None:
     config = resolve_config(DATA)
     assert config.data.validation == 0.1

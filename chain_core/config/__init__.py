@@ -18,6 +18,7 @@ from chain_core.config.resolve import find_problems, resolve_config, restore_con
 from chain_core.config.root import Config
 from chain_core.config.sections import (
     HEAD_KINDS,
+    LEAST_BATCHES,
     LINK_KINDS,
     LORA_TUNINGS,
     POSITION_KINDS,
@@ -39,6 +40,7 @@ from chain_core.config.text import MAX_YAML_BYTES, apply_overrides, dump_mapping
 
 __all__ = [
     "HEAD_KINDS",
+    "LEAST_BATCHES",
     "LINK_KINDS",
     "LORA_TUNINGS",
     "MAX_DEPTH",

@@ -28,11 +28,12 @@ def resolve_config(mapping: Mapping[str, Any]) -> Config:
 
 
 def restore_config(mapping: Mapping[str, Any]) -> Config:
-    """The config that a run was made with: it was judged then, and no rule made since locks the run away.
+    """The config that a run was made with, written down complete: it was judged then, and no rule made since locks the
+    run away. A key that is newer is at its default, whatever presets say of it now.
 
     Raises ConfigError where a key holds what it cannot.
     """
-    config = _fill(mapping)
+    config = _fill(mapping, {})
     if isinstance(config, list):
         raise config[0]
     return config
@@ -44,17 +45,20 @@ def find_problems(mapping: Mapping[str, Any]) -> list[ConfigError]:
 
 
 def _validate(mapping: Mapping[str, Any]) -> tuple[list[ConfigError], Config | None]:
-    config = _fill(mapping)
+    config = _fill(mapping, _get_preset(mapping))
     if isinstance(config, list):
         return config, None
     problems = [problem for check in CHECKS for problem in check(config)]
     return problems, (None if problems else config)
 
 
-def _fill(mapping: Mapping[str, Any]) -> Config | list[ConfigError]:
-    """The mapping over its preset over the defaults, or each key that holds what it cannot."""
+def _get_preset(mapping: Mapping[str, Any]) -> Mapping[str, Any]:
     preset = mapping.get("preset", "fast")
-    base = PRESETS.get(preset, {}) if isinstance(preset, str) else {}
+    return PRESETS.get(preset, {}) if isinstance(preset, str) else {}
+
+
+def _fill(mapping: Mapping[str, Any], base: Mapping[str, Any]) -> Config | list[ConfigError]:
+    """The mapping over `base` over the defaults, or each key that holds what it cannot."""
     merged = merge(base, {key: value for key, value in mapping.items() if value is not None or key == "heads"})
     try:
         return Config.model_validate(merged)

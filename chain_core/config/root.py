@@ -104,6 +104,11 @@ class Config(Section):
             for depth, weight in zip(config.depths, weights, strict=True)
         }
 
+    def get_prune(self, objective: str) -> float:
+        """`train.prune` where it has a meaning: what is hidden in texts is drawn anew each epoch, and AdaLoRA plans its
+        ranks by the number of steps."""
+        return self.train.prune if objective == "tasks" and self.backbone.tuning != "adalora" else 0.0
+
     def get_learners(self, objective: str) -> frozenset[str]:
         """The heads that a stage of this objective trains.
 

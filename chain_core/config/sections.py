@@ -18,6 +18,8 @@ Tuning = Literal["frozen", "lora", "rslora", "dora", "adalora", "ia3", "prefix",
 HEAD_KINDS, LINK_KINDS, TUNINGS = get_args(HeadKind), get_args(LinkKind), get_args(Tuning)
 SELF_SUPERVISED = get_args(SelfSupervised)
 """Kinds of heads that need no column: what they predict is made from the texts themselves."""
+LEAST_BATCHES = 100
+"""An epoch keeps about so many: where there are few, leaving rows out would save little and cost steps."""
 LORA_TUNINGS = ("lora", "rslora", "dora", "adalora")
 """Tunings that add two factors to linear layers."""
 POSITION_KINDS = ("tagging", "span", "relation", "masked_lm", "causal_lm")
@@ -155,7 +157,7 @@ class HeadConfig(Section):
 class TrainConfig(Section):
     """The loop."""
 
-    epochs: Int = Field(default=6, ge=1, le=10_000)
+    epochs: Int = Field(default=8, ge=1, le=10_000)
     batch_size: Int = Field(default=16, ge=1, le=4096)
     learning_rate: Float = Field(default=1e-3, gt=0, le=10)
     """Of links and heads, at the end of the warm-up (AdamW)."""
@@ -181,6 +183,9 @@ class TrainConfig(Section):
     """Length of a row's perturbation along its gradient (FGM, Miyato et al. 2017, arXiv 1605.07725)."""
     patience: Int | None = Field(default=None, ge=1)
     """Stop after this many epochs without a better `metric`; null: never early."""
+    prune: Float = Field(default=0.0, ge=0, lt=1)
+    """From the second epoch on, the probability with which a row is left out whose error was below the mean when it
+    was last seen (Qin et al. 2024, arXiv 2303.04947); 0: every epoch shows all rows."""
     metric: str = "mean"
     """What selects the best weights: `head/metric`, as `slots/entity_f1`, or `mean` of each head's first."""
     accumulate: Int = Field(default=1, ge=1, le=4096)

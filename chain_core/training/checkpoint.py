@@ -35,7 +35,7 @@ class Checkpoint:
     state: Mapping[str, Any]
     """What JSON can hold: numbers, words, numpy's generators."""
     tensors: Mapping[str, Tensors]
-    """weights, optimiser, best, random, ranks: name -> tensor."""
+    """weights, optimiser, best, errors, random, ranks: name -> tensor."""
 
     @property
     def step(self) -> int:

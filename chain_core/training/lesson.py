@@ -28,8 +28,9 @@ from chain_core.training.checkpoint import (
 from chain_core.training.control import heed
 from chain_core.training.course import Course
 from chain_core.training.gauges import compute_gradient_norms, describe_gauges, read_learning_rates
-from chain_core.training.optimiser import build_optimiser, build_schedule
+from chain_core.training.optimiser import build_optimiser, compute_rate, set_rates
 from chain_core.training.outcome import Best
+from chain_core.training.pruning import Pruning
 from chain_core.training.sampling import group_rows, sample_epoch
 from chain_core.training.stages import Stage
 from chain_core.training.step import Losses, read_loss_weights, take_step
@@ -39,8 +40,6 @@ STEP_EVENTS = 1000
 GAUGES, GAUGES_APART = 200, 5
 """About how many of them tell of gradients and memory as well, and the fewest steps from one to the next: each takes as
 long as a few hundredths of the shortest step."""
-_SCHEDULE = ("last_epoch", "_step_count")
-"""How far it has come; the rest follows from the config and from the groups of parameters, which may be others."""
 _COUNTS = ("steps", "epochs", "tuned_steps", "first_step", "first_epoch", "done", "drawn_from")
 
 
@@ -50,16 +49,19 @@ class Lesson:
     def __init__(self, stage: Stage, course: Course) -> None:
         self.stage, self.course = stage, course
         self.optimiser = build_optimiser(course.model, stage.settings)
-        self.schedule = build_schedule(self.optimiser, stage.settings, stage.steps)
         self.best = Best(course.model, keep=course.epoch > 0)
         self.steps, self.epochs, self.tuned_steps = course.steps, course.epochs, course.tuned_steps
         """Of the whole run, as far as could be told when the stage began."""
         self.first_step, self.first_epoch = course.step, course.epoch
         self.done = 0
         """Batches of this epoch that are done."""
+        self.drawn = self.planned = stage.steps // stage.settings.epochs
+        """Batches of this epoch, and of one in which no row is left out."""
         self.drawn_from: dict[str, Any] | None = None
         """The state that this epoch's batches were drawn from; None between epochs."""
         self.started = time.perf_counter()
+        judged = {name: values for name, values in stage.labels.items() if name not in course.language}
+        self.pruning = Pruning(judged, stage.feed.encoded.rows, stage.prune, stage.settings.batch_size)
         self._groups = group_rows(stage.labels, stage.rows, stage.settings)
 
     @property
@@ -67,17 +69,28 @@ class Lesson:
         """Of this stage, that which goes on with them."""
         return self.course.epoch - self.first_epoch
 
+    @property
+    def epochs_gone(self) -> float:
+        """As `epochs_done`, of the epoch under way only what is done of it."""
+        return self.epochs_done - 1 + self.done / self.drawn
+
     def train_epoch(self) -> Generator[dict[str, Any], None, bool]:
         """Take a step for each batch of an epoch, or of what is left of one; whether it was stopped.
 
         Raises Paused, Cancelled.
         """
         stage, course = self.stage, self.course
-        if self.drawn_from is None:
+        begins = self.drawn_from is None
+        if begins:
             course.epoch += 1
             self.done, self.drawn_from = 0, read_random(course.random)
+        groups = self.pruning.choose(self._groups, course.random)
+        batches = sample_epoch(stage.feed.lengths, groups, stage.settings, course.random)
+        self.drawn = len(batches)
+        if begins:
+            self.steps -= self.planned - self.drawn
         course.parts.set_mode(stage)
-        for rows in sample_epoch(stage.feed.lengths, self._groups, stage.settings, course.random)[self.done :]:
+        for rows in batches[self.done :]:
             word = course.read_control()
             heed(word)
             if word == "stop":
@@ -90,11 +103,13 @@ class Lesson:
     def end_epoch(self) -> None:
         """What comes next is a new epoch."""
         self.drawn_from = None
+        self.pruning.end_epoch(self.course.team)
 
     def _take_step(self, rows: np.ndarray) -> Generator[dict[str, Any], None, None]:
         """One update; tells of some."""
         stage, course = self.stage, self.course
         before = time.perf_counter()
+        set_rates(self.optimiser, compute_rate(stage.settings, round(self.epochs_gone * self.planned), stage.steps))
         course.step += 1
         course.tuned += stage.tunes
         gradients: dict[str, float] = {}
@@ -103,12 +118,11 @@ class Lesson:
         rates = read_learning_rates(self.optimiser) if told else {}
         batch = stage.feed.draw_batch(rows, course.team.share(len(rows)))
         losses = yield from self._update(batch, len(rows), gradients if gauged else None)
-        self.schedule.step()
         self.done += 1
         if told:
-            done = (course.step - self.first_step) * stage.settings.epochs / stage.steps
             progress = {
-                "stage": stage.number, "step": course.step, "steps": self.steps, "epoch": self.first_epoch + done,
+                "stage": stage.number, "step": course.step, "steps": self.steps,
+                "epoch": self.first_epoch + self.epochs_gone,
             }  # fmt: skip
             event = _describe_step(course.model, progress, losses, len(rows), before)
             event["learning_rate"] = rates.get("chain", rates.get("backbone"))
@@ -132,6 +146,7 @@ class Lesson:
                     course.model, batch, stage.run, self.optimiser, course.device, course.dtype,
                     anchors=course.anchors, progress=(course.tuned, self.tuned_steps) if stage.tunes else None,
                     parts=course.accumulate, read=stage.feed.read_batch, look=look, team=course.team, rows=rows,
+                    note=self.pruning.note if stage.prune else None,
                 )  # fmt: skip
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
@@ -165,11 +180,12 @@ class Lesson:
             "seconds": time.perf_counter() - self.started,
             "optimiser": groups,
             "trained": list_trained(self.course.model, self.optimiser),
-            "schedule": {name: self.schedule.state_dict()[name] for name in _SCHEDULE},
             "best": best,
             "feed": read_random(random) if (random := self.stage.feed.draws) is not None else None,
         }
-        return self.course.keep(lesson, {"optimiser": moments, "best": weights}, needed=needed)
+        self.pruning.share_out(self.course.team)
+        tensors = {"optimiser": moments, "best": weights, "errors": self.pruning.get_state()}
+        return self.course.keep(lesson, tensors, needed=needed)
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go back to where the checkpoint was taken, within this stage."""
@@ -179,9 +195,8 @@ class Lesson:
         self.started = time.perf_counter() - state["seconds"]
         names = list_trained(self.course.model, self.optimiser)
         restore_optimiser(self.optimiser, state["optimiser"], tensors.get("optimiser", {}), state.get("trained"), names)
-        schedule = {name: state["schedule"][name] for name in _SCHEDULE}
-        self.schedule.load_state_dict({**self.schedule.state_dict(), **schedule})
         restore_best(self.best, state["best"], tensors.get("best", {}))
+        self.pruning.set_state(tensors.get("errors", {}))
         if self.stage.feed.draws is not None:
             restore_random(self.stage.feed.draws, state["feed"])
         restore_random(self.course.random, state["drawn_from"])  # the epoch draws its batches again

@@ -185,4 +185,6 @@ def _finish_epoch(lesson: Lesson) -> dict[str, Any]:
         "joint": joint,
         "score": score,
         "best": best.offer(score, course.epoch, validation),
+        "batches": lesson.drawn,
+        "batches_planned": lesson.planned,
     }

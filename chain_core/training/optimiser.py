@@ -32,8 +32,8 @@ def build_optimiser(model: ChainModel, config: TrainConfig) -> torch.optim.AdamW
     return torch.optim.AdamW(
         [
             {
-                "params": parameters, "lr": rates[part], "weight_decay": config.weight_decay if decays else 0.0,
-                "part": part,
+                "params": parameters, "lr": rates[part], "initial_lr": rates[part], "part": part,
+                "weight_decay": config.weight_decay if decays else 0.0,
             }
             for (part, decays, _), parameters in groups.items()
         ],
@@ -63,6 +63,7 @@ def compute_rate(config: TrainConfig, step: int, steps: int) -> float:
     return 1.0 - progress
 
 
-def build_schedule(optimiser: torch.optim.Optimizer, config: TrainConfig, steps: int):
-    """The scheduler that follows `compute_rate`."""
-    return torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: compute_rate(config, step, steps))
+def set_rates(optimiser: torch.optim.Optimizer, rate: float) -> None:
+    """Give each group that fraction of its peak learning rate."""
+    for group in optimiser.param_groups:
+        group["lr"] = group["initial_lr"] * rate

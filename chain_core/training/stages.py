@@ -41,8 +41,13 @@ class Stage:
 
     @property
     def steps(self) -> int:
-        """Updates, if no epoch is left out."""
+        """Updates, if no epoch and no row is left out."""
         return self.settings.epochs * -(-len(self.rows) // self.settings.batch_size)
+
+    @property
+    def prune(self) -> float:
+        """The probability with which an easy row is left out."""
+        return self.run.get_prune(self.config.objective)
 
     @property
     def tunes(self) -> bool:

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from chain_core.config import Config
+from chain_core.config import SELF_SUPERVISED, Config
 from chain_core.errors import ConfigError
 from chain_core.modeling.backbones.backbone import Backbone
 from chain_core.modeling.backbones.ranks import compute_orthogonality
@@ -32,6 +32,7 @@ from chain_core.training.agreement import compute_disagreement, count_compared
 from chain_core.training.anchors import Anchor, compute_pull
 from chain_core.training.evaluate import Key
 from chain_core.training.perturb import build_shifts, find_worst_shifts
+from chain_core.training.pruning import Errors
 from chain_core.training.sums import sum_gradient
 
 Losses = dict[Key, Tensor]
@@ -50,6 +51,7 @@ def take_step(
     parts: int = 1,
     read: Callable[[Batch], Batch] = lambda batch: batch,
     look: Callable[[ChainModel], None] | None = None,
+    note: Callable[[np.ndarray, Errors], None] | None = None,
     team: Team = SOLO,
     rows: int | None = None,
 ) -> Losses:
@@ -57,8 +59,8 @@ def take_step(
 
     `progress`: this step's number, from 1, and how many there will be in which the backbone trains; `parts`: how many
     the batch is cut into, one on the device at a time; `read`: makes of a part what the model reads;
-    `look`: sees the gradient before it is clipped; `team`: each of its processes brings a batch of its own, its
-    `Team.share` of `rows`.
+    `look`: sees the gradient before it is clipped; `note`: is told of rows and their errors; `team`: each of its
+    processes brings a batch of its own, its `Team.share` of `rows`.
     Raises ConfigError where the loss is no finite number any more.
     """
     settings, pruned = config.train, _find_pruned(model)
@@ -71,7 +73,8 @@ def take_step(
         for number, piece in enumerate(pieces):
             share = shares[number] if number < counted else NOTHING
             pulls = _list_pulls(model, anchors, pruned) if team.main and not number else []
-            found = _add_gradient(model, read(piece).to(device), config, device, dtype, share, pulls)
+            heard = note if number < counted else None
+            found = _add_gradient(model, read(piece).to(device), config, device, dtype, share, pulls, heard)
             summed = {key: summed[key] + value for key, value in found.items()} if summed else found
     except Exception as error:
         if team.size == 1 or model.sharded:  # of which the others' passes cannot go on either
@@ -150,12 +153,17 @@ def _add_gradient(
     dtype: torch.dtype,
     share: Share | None,
     pulls: Sequence[Callable[[], Tensor]],
+    note: Callable[[np.ndarray, Errors], None] | None = None,
 ) -> Losses:
     """Add a batch's gradient, or a part's share in it, to what is there; what it adds to the losses and the total."""
     settings = config.train
     portions = share.losses if share is not None else None
     shifts = build_shifts(model, batch) if settings.adversarial else None
     outputs = [_run(model, batch, device, dtype, shifts) for _ in range(2 if settings.r_drop else 1)]
+    if note is not None:
+        for values in outputs[0].values():
+            if values.requires_grad:  # which a resting head's on the frozen backbone do not
+                values.retain_grad()
     passes = [compute_losses(model, logits, batch) for logits in outputs]
     losses = {key: torch.stack([one[key] for one in passes]).mean(0) for key in passes[0]}
     total = compute_total(losses, config, model.log_variances, portions)
@@ -167,6 +175,8 @@ def _add_gradient(
     if not torch.isfinite(total):
         raise ConfigError("loss_not_finite", path="train.learning_rate", given=settings.learning_rate)
     total.backward()
+    if note is not None:
+        note(batch.rows, compute_errors(model, outputs[0], batch, portions))
     if shifts is not None:
         worst = find_worst_shifts(shifts, batch.mask, settings.adversarial)
         logits = _run(model, batch, device, dtype, worst)
@@ -181,6 +191,30 @@ def compute_losses(model: ChainModel, logits: Mapping[Key, Tensor], batch: Batch
         key: model.chain.get_head(*key).compute_loss(values, batch.labels[key[0]], batch)
         for key, values in logits.items()
     }
+
+
+def compute_errors(
+    model: ChainModel, logits: Mapping[Key, Tensor], batch: Batch, portions: Mapping[str, float] | None
+) -> Errors:
+    """Head -> (B,) float32: how wrong its worst answer in each row is, once the total's gradient is there.
+
+    It is the largest |d total / d logit| of the row, at all depths, but for what the head's loss is divided by: of
+    cross-entropy 1 - p of the label, of a CRF that of a tag's marginal, of a score its distance, each times a number
+    that is the same for all rows of a step. 0 where the row has no label or the head gets no gradient.
+    `portions`: as of `compute_total`.
+    """
+    errors: dict[str, Tensor] = {}
+    for (name, depth), values in logits.items():
+        head = model.chain.get_head(name, depth)
+        portion = 1 if portions is None else portions[name]
+        if head.task.kind in SELF_SUPERVISED:
+            continue
+        error = torch.zeros(len(values), device=values.device)
+        if portion and values.requires_grad and values.grad is not None:
+            mass = head.compute_mass(batch.labels[name], batch)
+            error = values.grad.abs().flatten(1).amax(1) * (mass / portion)
+        errors[name] = torch.maximum(errors[name], error) if name in errors else error
+    return {name: values.cpu().numpy() for name, values in errors.items()}
 
 
 def compute_total(

@@ -100,6 +100,21 @@ def test_the_log_shows_the_kinds_that_are_wanted(store: Store) -> None:
     assert "256" in line
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_log_tells_of_how_many_rows_an_epoch_was(store: Store, language: str) -> None:
+    run_id = add_running(store, "pruned")
+    epochs = [
+        {"kind": "epoch", "epoch": epoch, "epochs": 2, "score": 0.5, "seconds": epoch, "batches": batches,
+         "batches_planned": 400}
+        for epoch, batches in ((1, 400), (2, 228))
+    ]  # fmt: skip
+    store.append_events(run_id, epochs)
+    second, first, *_ = read_log(open_page("runs", language, {"runs_view": "log"}, run=run_id))
+    told = render("runs.told_pruned", language, share="57%")
+    assert told in second
+    assert "%" not in first, "of all rows: nothing to tell"
+
+
 def test_the_log_is_bounded(store: Store) -> None:
     run_id = add_running(store, "long")
     store.append_events(run_id, [{"kind": "checkpoint", "step": step, "seconds": step} for step in range(400)])

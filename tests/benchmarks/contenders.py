@@ -80,8 +80,8 @@ def build_race(layers: int) -> list[Contender]:
 
 
 _LINKS = 4
-FROZEN: Settings = {"preset": "fast", "chain": {"depth": _LINKS}}
-"""What the ablations start from: one link more than they have found to be enough."""
+FROZEN: Settings = {"preset": "fast", "chain": {"depth": _LINKS}, "train": {"epochs": 6, "prune": 0.0}}
+"""What the ablations start from: one link more than they have found to be enough, and every row in every epoch."""
 
 
 def build_depths(layers: int) -> list[Contender]:
@@ -151,7 +151,7 @@ def build_ablations(layers: int) -> list[Contender]:
         ],
         "lexical": [("lexical-off", "no lexical tap", {"lexical": "off"})],
     }  # fmt: skip
-    contenders = [Contender("base", "preset fast with 4 links, frozen backbone", settings=FROZEN, axis="base")]
+    contenders = [Contender("base", "4 links on the frozen backbone, 6 epochs", settings=FROZEN, axis="base")]
     contenders += [
         Contender(
             name,
@@ -186,6 +186,7 @@ def build_ablations(layers: int) -> list[Contender]:
             ("r-drop", "R-Drop 1", {"train": {"r_drop": 1.0}}),
             ("adversarial", "perturbed inputs, 0.5", {"train": {"adversarial": 0.5}}),
         ],
+        "rows": [("prune", "8 epochs, most easy rows left out", {"train": {"epochs": 8, "prune": 0.9}})],
         "augmentation": [("augment", "two changed copies of each row", {"augment": {"copies": 2}})],
         "stages": [
             ("grown", "grows from 1 to 4 links",

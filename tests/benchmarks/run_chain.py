@@ -78,7 +78,10 @@ def build_mapping(job: Job) -> dict[str, Any]:
         "heads": heads,
     }
     over = {"train": {"seed": job.seed, **({"epochs": job.epochs} if job.epochs else {})}}
-    settings = merge(job.settings, over)
+    own = job.settings
+    if own.get("stages"):  # whose epochs they list themselves
+        own = {**own, "train": {key: value for key, value in own.get("train", {}).items() if key != "epochs"}}
+    settings = merge(own, over)
     # What a contender says of every head, whatever its name.
     every = settings.pop("every_head", {})
     tagging = settings.pop("tagging_heads", {})

@@ -214,6 +214,12 @@ def test_more_work_takes_longer_and_more_memory() -> None:
     assert plan(tied, large).seconds == plan(deep, large).seconds  # one set of parameters, as many products
     stages = [{"epochs": 3}, {"epochs": 4}]
     assert plan({"stages": stages}, small).seconds == plan({"train": {"batch_size": 64, "epochs": 7}}, small).seconds
+    whole, pruned, adalora = (
+        plan({"train": {"batch_size": 64, "prune": share}, "backbone": {"tuning": tuning}}, large).seconds
+        for share, tuning in ((0.0, "lora"), (0.9, "lora"), (0.9, "adalora"))
+    )
+    assert pruned < 0.9 * whole == 0.9 * adalora
+    assert plan({"train": {"batch_size": 64, "prune": 0.0}}, small).seconds == plan({}, small).seconds
     assert plan({}, small).disk < plan({}, large).disk
     assert plan(tuned, large).disk == 0
 

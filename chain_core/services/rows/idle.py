@@ -98,6 +98,11 @@ _TAKES: tuple[tuple[str, Works, tuple[str, ...]], ...] = (
         tuple(f"augment.{key}" for key in ("delete", "swap", "replace", "neighbours", "synonyms", "back_translation")),
     ),
     (
+        "backbone.tuning ≠ adalora",
+        lambda config: config.get_prune("tasks") == config.train.prune,
+        ("train.prune",),
+    ),
+    (
         "train.sampling = temperature",
         lambda config: config.train.sampling == "temperature",
         ("train.temperature",),

@@ -68,7 +68,8 @@ def explain_event(event: Mapping[str, Any]) -> str:
     if kind == "epoch":
         key = "runs.told_epoch_best" if event.get("best") else "runs.told_epoch"
         score = format_figure(event.get("score"))
-        return t(key, epoch=event.get("epoch"), epochs=event.get("epochs") or "?", score=score)
+        told = t(key, epoch=event.get("epoch"), epochs=event.get("epochs") or "?", score=score)
+        return f"{told} {part}" if (part := _explain_part(event)) else told
     if kind == "step":
         rows = round(event.get("rows_per_second") or 0)
         return t("runs.told_step", step=event.get("step"), loss=format_figure(event.get("loss")), rows=rows)
@@ -76,3 +77,9 @@ def explain_event(event: Mapping[str, Any]) -> str:
         return t("runs.told_resumed", step=event["step"]) if event.get("step") else t("runs.told_restarted")
     key = f"runs.told_{kind}_{event.get('reason')}" if kind == "done" else f"runs.told_{kind}"
     return t(key, **event) if key in load_catalogue(get_language()) else str(kind)
+
+
+def _explain_part(event: Mapping[str, Any]) -> str:
+    """How much of the rows an epoch trained on, where it left some out."""
+    drawn, planned = event.get("batches"), event.get("batches_planned")
+    return t("runs.told_pruned", share=f"{drawn / planned:.0%}") if drawn and planned and drawn < planned else ""

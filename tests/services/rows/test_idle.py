@@ -130,6 +130,8 @@ def test_links_that_are_frozen_while_they_add_nothing_are_told(sections: dict[st
         ({"chain": {"depth": 0, "budget": "500k"}}, ("no_effect", "chain.budget")),
         ({"train": {"epochs": 9}, "stages": [{}]}, ("epochs_beside_stages", "")),
         ({"train": {"temperature": 3.0}}, ("no_effect", "train.temperature")),
+        ({"train": {"prune": 0.5}, "backbone": {"tuning": "adalora"}}, ("no_effect", "train.prune")),
+        ({"train": {"prune": 0.5}}, None),
     ],
 )  # fmt: skip
 def test_options_and_heads_that_come_to_nothing_are_told(

@@ -21,6 +21,7 @@ from chain_core.modeling.device import is_out_of_memory
 from chain_core.modeling.model import ChainModel
 from chain_core.services.runs.execute import execute_run
 from chain_core.storage.locks import hold_folder
+from chain_core.training import pruning
 from chain_core.training.control import Cancelled, Paused
 from tests.services.resuming import (
     assert_same_run,
@@ -95,11 +96,13 @@ WAYS = {
     },
     "early": {"train": {"epochs": 12, "patience": 1, "metric": "intent/accuracy"}},
     "copies of rows, in parts": {"augment": {"copies": 1}, "train": {"accumulate": 3}},
+    "easy rows left out": {"train": {"epochs": 5, "batch_size": 4, "prune": 0.9}},
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_pauses_at_random_change_nothing(folder, encoder, way):
+def test_pauses_at_random_change_nothing(folder, encoder, way, monkeypatch):
+    monkeypatch.setattr(pruning, "LEAST_BATCHES", 1)
     mapping = build_mapping(encoder, **WAYS[way])
     calls = count_calls(folder, mapping, "untouched")
     random = np.random.default_rng(len(way))

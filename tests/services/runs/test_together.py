@@ -10,8 +10,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from chain_core.training import pruning
 from tests.services.resuming import assert_same_run, interrupt, read_log, run
 from tests.services.runs.launching import start_two
+from tests.services.runs.together import LEAST_BATCHES
 from tests.tiny import add_mask_token, build_commands, save_tiny_backbone, write_rows
 
 POOLED = {
@@ -59,6 +61,7 @@ WAYS = {
         "train": {"shard": "on", "batch_size": 3, "accumulate": 2, "epochs": 1, "r_drop": 1.0},
     },
     "sharded lora": {"backbone": {**LORA, "layers": 1}, "train": {"shard": "on", "adversarial": 0.5}},
+    "easy rows left out": {"train": {"epochs": 4, "batch_size": 4, "prune": 0.9}},
     "memory of one runs short": {"backbone": LORA},
 }  # fmt: skip
 CHANGED = ("hidden words, then tasks", "sharded, in parts", "sharded lora")
@@ -100,6 +103,7 @@ def folder(tmp_path_factory) -> Path:
     (folder / "jobs.json").write_text(json.dumps(jobs))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CHAIN_HOME", str(folder / "home-alone"))
+        patch.setattr(pruning, "LEAST_BATCHES", LEAST_BATCHES)
         for way in CHANGED:
             interrupt(folder, build(model, **WAYS[way]), f"by one, then two/{way}", steps=3)
         for process in start_two("tests.services.runs.together", str(folder), home=folder / "home"):

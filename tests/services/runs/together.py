@@ -24,16 +24,18 @@ from chain_core.errors import ChainError
 from chain_core.modeling.backbones import features
 from chain_core.modeling.team import join_team
 from chain_core.services.runs.execute import execute_run
-from chain_core.training import loop, step
+from chain_core.training import loop, pruning, step
 from chain_core.training.control import Interruption
 
 TOKENS = 64
 """A batch of features: a few rows, so that there is something to share out."""
+LEAST_BATCHES = 6
+"""Of an epoch: only epochs of more may leave rows out."""
 
 
 def main(folder: Path) -> None:
     torch.set_num_threads(1)
-    features.TOKENS_PER_BATCH = TOKENS
+    features.TOKENS_PER_BATCH, pruning.LEAST_BATCHES = TOKENS, LEAST_BATCHES
     team, told = join_team(), {}
     for job in json.loads((folder / "jobs.json").read_text()):
         before = told.get(job["name"], {}).get("computed", 0)
