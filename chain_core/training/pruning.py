@@ -39,7 +39,7 @@ class Pruning:
     def choose(self, groups: Sequence[np.ndarray], random: np.random.Generator) -> list[np.ndarray]:
         """What is left of each group of row numbers for one epoch; groups of which nothing is left go."""
         rows = np.concatenate(groups)
-        if not self.labels or len(rows) <= self.least:
+        if not self.listens(len(rows)):
             return list(groups)
         limits = self._compute_limits(rows)
         easy = [self._is_easy(group, limits) for group in groups]
@@ -62,6 +62,10 @@ class Pruning:
             # A head that is wrong about none has nothing to say. Of a row that has not come up nothing is said: NaN.
             easy &= (known[rows] < limits[name]) | (known[rows] == 0)
         return easy
+
+    def listens(self, rows: int) -> bool:
+        """Whether errors matter: where a stage has no more than so many rows, all of them are shown."""
+        return bool(self.labels) and rows > self.least
 
     def note(self, rows: np.ndarray, errors: Errors) -> None:
         """Rows of a batch, (B,), and each head's errors, (B,)."""

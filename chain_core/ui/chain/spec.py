@@ -66,14 +66,12 @@ def _tuning(*tunings: str) -> When:
     return lambda section, whole: section.get("tuning") in tunings
 
 
-def _prunes(section: Scope, whole: Scope) -> bool:
-    backbone = whole.get("backbone")
-    return not isinstance(backbone, Mapping) or backbone.get("tuning") != "adalora"
+def _tuned_but(tuning: str) -> When:
+    """Whatever the backbone's tuning is, but for this one."""
+    return lambda section, whole: get_value(whole, ("backbone", "tuning")) not in (None, tuning)
 
 
-def _tuned(section: Scope, whole: Scope) -> bool:
-    backbone = whole.get("backbone")
-    return isinstance(backbone, Mapping) and backbone.get("tuning") != "frozen"
+_tuned = _tuned_but("frozen")
 
 
 def _is_several(section: Scope, whole: Scope) -> bool:
@@ -209,7 +207,7 @@ MORE_TRAINING = Group(
         Field("clip", "chain.clip", step=0.1, off="chain.never"),
         Field("patience", "chain.patience", off="chain.never"),
         Field("metric", "chain.metric", "metric"),
-        Field("prune", "chain.prune", "slide", step=0.05, when=_prunes),
+        Field("prune", "chain.prune", "slide", step=0.05, when=_tuned_but("adalora")),
         Field("accumulate", "chain.accumulate"),
         Field("checkpoint_minutes", "chain.checkpoint_minutes", step=1.0, off="chain.never"),
         Field("checkpoint_steps", "chain.checkpoint_steps", off="chain.never"),
