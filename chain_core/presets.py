@@ -13,7 +13,14 @@ PRESETS: dict[str, dict[str, Any]] = {
     "fast": {
         "backbone": {"tuning": "frozen"},
         "chain": {"depth": 3, "links": {"dropout": 0.0}},
-        "train": {"epochs": 8, "batch_size": 16, "learning_rate": 1e-3, "prune": 0.9},
+        "train": {
+            "epochs": 8,
+            "batch_size": 16,
+            "learning_rate": 1e-3,
+            "schedule": "constant",
+            "average": 0.1,
+            "prune": 0.9,
+        },
     },
     "balanced": {
         "backbone": {"tuning": "lora", "layers": 3},

@@ -109,6 +109,11 @@ class Config(Section):
         ranks by the number of steps."""
         return self.train.prune if objective == "tasks" and self.backbone.tuning != "adalora" else 0.0
 
+    @property
+    def average(self) -> float:
+        """`train.average` where it has a meaning: not with AdaLoRA, whose ranks the weights of one step have."""
+        return self.train.average if self.backbone.tuning != "adalora" else 0.0
+
     def get_learners(self, objective: str) -> frozenset[str]:
         """The heads that a stage of this objective trains.
 

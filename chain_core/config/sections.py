@@ -186,6 +186,9 @@ class TrainConfig(Section):
     prune: Float = Field(default=0.0, ge=0, lt=1)
     """From the second epoch on, the probability with which a row is left out whose error was below the mean when it
     was last seen (Qin et al. 2024, arXiv 2303.04947); 0: every epoch shows all rows."""
+    average: Float = Field(default=0.0, ge=0, le=1)
+    """The share of a stage's steps so far, the latest, over which the weights are averaged that are judged and kept
+    (Shamir & Zhang 2013, arXiv 1212.1824); 0: those of the last step."""
     metric: str = "mean"
     """What selects the best weights: `head/metric`, as `slots/entity_f1`, or `mean` of each head's first."""
     accumulate: Int = Field(default=1, ge=1, le=4096)

@@ -193,7 +193,8 @@ def _estimate_memory(
     positions: bool,
 ) -> int:
     weights = BYTES * sum(part.parameters for part in parts)
-    optimiser = BYTES * OPTIMISER_COPIES * sum(part.trainable for part in parts)
+    copies = OPTIMISER_COPIES + (1 if config.average else 0)
+    optimiser = BYTES * copies * sum(part.trainable for part in parts)
     length = workload.longest if positions else 1
     tokens = config.train.batch_size * length
     # Kept for the way back: about two dozen states, the inner states three times, and the attention's weights.

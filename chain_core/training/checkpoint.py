@@ -35,7 +35,7 @@ class Checkpoint:
     state: Mapping[str, Any]
     """What JSON can hold: numbers, words, numpy's generators."""
     tensors: Mapping[str, Tensors]
-    """weights, optimiser, best, errors, random, ranks: name -> tensor."""
+    """weights, optimiser, best, average, errors, random, ranks: name -> tensor."""
 
     @property
     def step(self) -> int:
@@ -114,10 +114,10 @@ def read_optimiser(optimiser: torch.optim.Optimizer) -> tuple[list[dict[str, Any
     return whole["param_groups"], moments
 
 
-def list_trained(model: ChainModel, optimiser: torch.optim.Optimizer) -> list[str]:
-    """The names of the optimiser's parameters, in its order."""
+def list_trained(model: ChainModel, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The optimiser's parameters by their names, in its order."""
     names = {id(parameter): name for name, parameter in model.named_parameters()}
-    return [names[id(parameter)] for group in optimiser.param_groups for parameter in group["params"]]
+    return {names[id(parameter)]: parameter for group in optimiser.param_groups for parameter in group["params"]}
 
 
 def restore_optimiser(

@@ -15,6 +15,7 @@ from chain_core.modeling.batch import Batch
 from chain_core.modeling.device import explain_memory, is_out_of_memory, release_devices
 from chain_core.modeling.failures import alone, is_agreed
 from chain_core.modeling.model import ChainModel
+from chain_core.training.averaging import Average
 from chain_core.training.checkpoint import (
     Checkpoint,
     list_trained,
@@ -49,6 +50,8 @@ class Lesson:
     def __init__(self, stage: Stage, course: Course) -> None:
         self.stage, self.course = stage, course
         self.optimiser = build_optimiser(course.model, stage.settings)
+        self._trained = list_trained(course.model, self.optimiser)
+        self.average = Average(self._trained, stage.run.average)
         self.best = Best(course.model, keep=course.epoch > 0)
         self.steps, self.epochs, self.tuned_steps = course.steps, course.epochs, course.tuned_steps
         """Of the whole run, as far as could be told when the stage began."""
@@ -119,6 +122,7 @@ class Lesson:
         batch = stage.feed.draw_batch(rows, course.team.share(len(rows)))
         losses = yield from self._update(batch, len(rows), gradients if gauged else None)
         self.done += 1
+        self.average.follow()
         if told:
             progress = {
                 "stage": stage.number, "step": course.step, "steps": self.steps,
@@ -174,18 +178,19 @@ class Lesson:
         """Have a checkpoint taken, as `Course.keep`."""
         groups, moments = read_optimiser(self.optimiser)
         best, weights = read_best(self.best)
-        moments, weights = collect_whole(moments, self.course.team), collect_whole(weights, self.course.team)
+        parts = {"optimiser": moments, "best": weights, "average": self.average.get_state()}
+        tensors = {name: collect_whole(part, self.course.team) for name, part in parts.items()}
         lesson = {
             **{name: getattr(self, name) for name in _COUNTS},
             "seconds": time.perf_counter() - self.started,
             "optimiser": groups,
-            "trained": list_trained(self.course.model, self.optimiser),
+            "trained": list(self._trained),
+            "averaged": self.average.steps,
             "best": best,
             "feed": read_random(random) if (random := self.stage.feed.draws) is not None else None,
         }
         self.pruning.share_out(self.course.team)
-        tensors = {"optimiser": moments, "best": weights, "errors": self.pruning.get_state()}
-        return self.course.keep(lesson, tensors, needed=needed)
+        return self.course.keep(lesson, {**tensors, "errors": self.pruning.get_state()}, needed=needed)
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go back to where the checkpoint was taken, within this stage."""
@@ -193,8 +198,10 @@ class Lesson:
         for name in _COUNTS:
             setattr(self, name, state[name])
         self.started = time.perf_counter() - state["seconds"]
-        names = list_trained(self.course.model, self.optimiser)
-        restore_optimiser(self.optimiser, state["optimiser"], tensors.get("optimiser", {}), state.get("trained"), names)
+        restore_optimiser(
+            self.optimiser, state["optimiser"], tensors.get("optimiser", {}), state.get("trained"), list(self._trained)
+        )  # fmt: skip
+        self.average.set_state(tensors.get("average", {}), state.get("averaged", 0))
         restore_best(self.best, state["best"], tensors.get("best", {}))
         self.pruning.set_state(tensors.get("errors", {}))
         if self.stage.feed.draws is not None:

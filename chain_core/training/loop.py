@@ -153,7 +153,15 @@ def _fit_heads(model: ChainModel, feed: Feed, config: Config, stages: Sequence[S
 
 
 def _finish_epoch(lesson: Lesson) -> dict[str, Any]:
-    """Judge the weights on the validation rows, and keep them if they are the best so far. Raises Paused, Cancelled."""
+    """Judge the weights, or their average, on the validation rows, and keep them if they are the best so far.
+
+    Raises Paused, Cancelled.
+    """
+    with lesson.average.applied():
+        return _judge(lesson)
+
+
+def _judge(lesson: Lesson) -> dict[str, Any]:
     stage, course, best = lesson.stage, lesson.course, lesson.best
     feed, metric = stage.feed, stage.settings.metric if stage.supervised else "mean"
     scores: dict[Key, dict[str, float]] = {}

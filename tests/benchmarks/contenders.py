@@ -80,8 +80,13 @@ def build_race(layers: int) -> list[Contender]:
 
 
 _LINKS = 4
-FROZEN: Settings = {"preset": "fast", "chain": {"depth": _LINKS}, "train": {"epochs": 6, "prune": 0.0}}
-"""What the ablations start from: one link more than they have found to be enough, and every row in every epoch."""
+FROZEN: Settings = {
+    "preset": "fast",
+    "chain": {"depth": _LINKS},
+    "train": {"epochs": 6, "prune": 0.0, "schedule": "linear", "average": 0.0},
+}
+"""What the ablations start from: one link more than they have found to be enough, every row in every epoch, and the
+weights of the last step."""
 
 
 def build_depths(layers: int) -> list[Contender]:
@@ -187,6 +192,10 @@ def build_ablations(layers: int) -> list[Contender]:
             ("adversarial", "perturbed inputs, 0.5", {"train": {"adversarial": 0.5}}),
         ],
         "rows": [("prune", "8 epochs, most easy rows left out", {"train": {"epochs": 8, "prune": 0.9}})],
+        "average": [
+            ("average", "averaged weights, constant rate", {"train": {"schedule": "constant", "average": 0.1}}),
+            ("constant", "constant rate", {"train": {"schedule": "constant"}}),
+        ],
         "augmentation": [("augment", "two changed copies of each row", {"augment": {"copies": 2}})],
         "stages": [
             ("grown", "grows from 1 to 4 links",

@@ -220,6 +220,8 @@ def test_more_work_takes_longer_and_more_memory() -> None:
     )
     assert pruned < 0.9 * whole == 0.9 * adalora
     assert plan({"train": {"batch_size": 64, "prune": 0.0}}, small).seconds == plan({}, small).seconds
+    last, averaged = (plan({"train": {"batch_size": 64, "average": share}}, small) for share in (0.0, 0.1))
+    assert averaged.memory - last.memory == 4 * sum(part.trainable for part in averaged.parts)
     assert plan({}, small).disk < plan({}, large).disk
     assert plan(tuned, large).disk == 0
 

@@ -118,13 +118,14 @@ def compute_norms(groups: Mapping[str, Iterable[Tensor]], team: Team) -> dict[st
 def _square(gradients: Iterable[Tensor], *, parts: bool) -> Tensor:
     """The sum of squares of those that are whole, or of this process's parts of the others."""
     gradients = list(gradients)
-    kept = [_get_own(gradient) for gradient in gradients if is_sharded(gradient) is parts]
+    kept = [get_own(gradient) for gradient in gradients if is_sharded(gradient) is parts]
     zero = torch.zeros((), device=gradients[0].device)
     return sum((gradient.float().square().sum() for gradient in kept), zero)
 
 
-def _get_own(gradient: Tensor) -> Tensor:
-    return gradient.to_local() if is_sharded(gradient) else gradient
+def get_own(tensor: Tensor) -> Tensor:
+    """This process's part of a tensor that is shared out, the same memory; any other as it is."""
+    return tensor.to_local() if is_sharded(tensor) else tensor
 
 
 @torch.no_grad()
@@ -138,4 +139,4 @@ def clip_gradient(model: ChainModel, largest: float, team: Team) -> None:
     norm = compute_norms({"": gradients}, team)[""]
     scale = (largest / (norm + 1e-6)).clamp(max=1.0)
     for gradient in gradients:
-        _get_own(gradient).mul_(scale)
+        get_own(gradient).mul_(scale)

@@ -103,6 +103,11 @@ _TAKES: tuple[tuple[str, Works, tuple[str, ...]], ...] = (
         ("train.prune",),
     ),
     (
+        "backbone.tuning ≠ adalora",
+        lambda config: config.average == config.train.average,
+        ("train.average",),
+    ),
+    (
         "train.sampling = temperature",
         lambda config: config.train.sampling == "temperature",
         ("train.temperature",),

@@ -208,6 +208,7 @@ MORE_TRAINING = Group(
         Field("patience", "chain.patience", off="chain.never"),
         Field("metric", "chain.metric", "metric"),
         Field("prune", "chain.prune", "slide", step=0.05, when=_tuned_but("adalora")),
+        Field("average", "chain.average", "slide", step=0.05, when=_tuned_but("adalora")),
         Field("accumulate", "chain.accumulate"),
         Field("checkpoint_minutes", "chain.checkpoint_minutes", step=1.0, off="chain.never"),
         Field("checkpoint_steps", "chain.checkpoint_steps", off="chain.never"),

@@ -131,7 +131,9 @@ def test_links_that_are_frozen_while_they_add_nothing_are_told(sections: dict[st
         ({"train": {"epochs": 9}, "stages": [{}]}, ("epochs_beside_stages", "")),
         ({"train": {"temperature": 3.0}}, ("no_effect", "train.temperature")),
         ({"train": {"prune": 0.5}, "backbone": {"tuning": "adalora"}}, ("no_effect", "train.prune")),
-        ({"train": {"prune": 0.5}}, None),
+        ({"train": {"average": 0.5}, "backbone": {"tuning": "adalora"}}, ("no_effect", "train.average")),
+        ({"train": {"average": 0.0}, "backbone": {"tuning": "adalora"}}, None),
+        ({"train": {"prune": 0.5, "average": 0.5}}, None),
     ],
 )  # fmt: skip
 def test_options_and_heads_that_come_to_nothing_are_told(

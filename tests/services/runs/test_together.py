@@ -58,9 +58,10 @@ WAYS = {
     },
     "sharded, in parts": {
         "backbone": {"tuning": "full"},
-        "train": {"shard": "on", "batch_size": 3, "accumulate": 2, "epochs": 1, "r_drop": 1.0},
+        "train": {"shard": "on", "batch_size": 3, "accumulate": 2, "epochs": 1, "r_drop": 1.0, "average": 0.5},
     },
     "sharded lora": {"backbone": {**LORA, "layers": 1}, "train": {"shard": "on", "adversarial": 0.5}},
+    "weights averaged": {"backbone": LORA, "train": {"average": 0.3}},
     "easy rows left out": {"train": {"epochs": 4, "batch_size": 4, "prune": 0.9}},
     "memory of one runs short": {"backbone": LORA},
 }  # fmt: skip
