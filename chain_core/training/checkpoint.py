@@ -198,12 +198,12 @@ def restore_random(random: np.random.Generator, state: Mapping[str, Any]) -> Non
 
 
 def read_best(best: Best) -> tuple[dict[str, Any], Tensors]:
-    keys = ("score", "epoch", "validation", "settled")
+    keys = ("score", "epoch", "risen", "validation", "settled")
     return {key: getattr(best, key) for key in keys}, best.weights
 
 
 def restore_best(best: Best, state: Mapping[str, Any], weights: Tensors) -> None:
-    for key, value in state.items():
+    for key, value in {"risen": state["epoch"], **state}.items():
         setattr(best, key, value)
     device = next(best.model.parameters()).device
     here = {name: value.to(device) for name, value in weights.items()}

@@ -105,7 +105,7 @@ def _train_stage(stage: Stage, course: Course, under_way: Checkpoint | None) -> 
             lesson.end_epoch()
             if stopped:
                 reason = "stopped"
-            elif settings.patience is not None and course.epoch - best.epoch >= settings.patience and not course.waits:
+            elif settings.patience is not None and course.epoch - best.risen >= settings.patience and not course.waits:
                 reason = "early"
     except Paused:
         if course.keeper is not None:

@@ -53,6 +53,8 @@ class Best:
     score: float | None = None
     epoch: int = 0
     validation: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    risen: int = 0
+    """The epoch in which the score last rose."""
     settled: bool = False
     """Whether they have the form that the config asks for."""
     weights: dict[str, torch.Tensor] = field(default_factory=dict)
@@ -67,12 +69,16 @@ class Best:
         return bool(self.weights)
 
     def offer(self, score: float | None, epoch: int, validation: Mapping[str, Mapping[str, float]]) -> bool:
-        """Keep these weights if they score higher; without a score, the latest are the best.
+        """Keep these weights unless they score lower; of equals, as few validation rows make them, the latest have
+        learned the most.
 
         Weights that have the form the config asks for come before all that do not have it yet.
         """
         settles = self.model.settled and not self.settled
-        if self.epoch and not settles and score is not None and self.score is not None and score <= self.score:
+        before = self.score if self.epoch and not settles else None
+        if score is None or before is None or score > before:
+            self.risen = epoch
+        elif score < before:
             return False
         self.score, self.epoch, self.validation, self.settled = score, epoch, validation, self.model.settled
         self._copy()

@@ -84,7 +84,9 @@ def test_early_stopping(backbone, commands, tmp_path):
     _, _, events = start(backbone, commands, tmp_path, train={"epochs": 60, "patience": 2, "metric": "intent/accuracy"})
     seen, outcome = finish(events)
     assert outcome.reason == "early"
-    assert seen[-1]["epoch"] == outcome.best_epoch + 2
+    scores = [event["score"] for event in seen if event["kind"] == "epoch"]
+    assert len(scores) == scores.index(max(scores)) + 1 + 2, "equal scores are no better ones"
+    assert outcome.best_epoch == len(scores) - scores[::-1].index(max(scores)), "of equals the latest is kept"
 
 
 def test_joint_metric_selects(backbone, commands, tmp_path):
