@@ -18,21 +18,19 @@ from chain_core.modeling.backbones.sharding import get_own, share_out
 
 
 class Average:
-    """The mean of what one stage trains, where `share` is above 0; never read where it is 0."""
+    """The mean of what one stage trains; with a share of 0 there is none, and the weights stay as they are."""
 
     def __init__(self, trained: Mapping[str, Tensor], share: float) -> None:
         self.share = share
         self._trained = trained if share else {}
         self._means = {name: parameter.detach().clone() for name, parameter in self._trained.items()}
-        self.steps = 0
 
     @torch.no_grad()
-    def follow(self) -> None:
-        """Take in the weights that a step has led to."""
-        self.steps += 1
+    def follow(self, step: int) -> None:
+        """Take in the weights that a step has led to; the stage's first is 1."""
         if self._means:
             means, weights = self._list_pairs()
-            torch._foreach_lerp_(means, weights, 1 / (1 + self.share * (self.steps - 1)))
+            torch._foreach_lerp_(means, weights, 1 / (1 + self.share * (step - 1)))
 
     @contextmanager
     def applied(self) -> Iterator[None]:
@@ -60,8 +58,7 @@ class Average:
         """The mean of each weight by its name, for a checkpoint."""
         return self._means
 
-    def set_state(self, means: Mapping[str, Tensor], steps: int) -> None:
-        """Go on with a mean of so many steps."""
-        self.steps = steps
+    def set_state(self, means: Mapping[str, Tensor]) -> None:
+        """Go on with these means."""
         here = {name: value.to(self._means[name].device) for name, value in means.items() if name in self._means}
         self._means.update(share_out(here, self._means))

@@ -122,7 +122,7 @@ class Lesson:
         batch = stage.feed.draw_batch(rows, course.team.share(len(rows)))
         losses = yield from self._update(batch, len(rows), gradients if gauged else None)
         self.done += 1
-        self.average.follow()
+        self.average.follow(course.step - self.first_step)
         if told:
             progress = {
                 "stage": stage.number, "step": course.step, "steps": self.steps,
@@ -185,7 +185,6 @@ class Lesson:
             "seconds": time.perf_counter() - self.started,
             "optimiser": groups,
             "trained": list(self._trained),
-            "averaged": self.average.steps,
             "best": best,
             "feed": read_random(random) if (random := self.stage.feed.draws) is not None else None,
         }
@@ -201,7 +200,7 @@ class Lesson:
         restore_optimiser(
             self.optimiser, state["optimiser"], tensors.get("optimiser", {}), state.get("trained"), list(self._trained)
         )  # fmt: skip
-        self.average.set_state(tensors.get("average", {}), state.get("averaged", 0))
+        self.average.set_state(tensors.get("average", {}))
         restore_best(self.best, state["best"], tensors.get("best", {}))
         self.pruning.set_state(tensors.get("errors", {}))
         if self.stage.feed.draws is not None:

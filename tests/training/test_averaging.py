@@ -19,9 +19,9 @@ def walk(path, share):
     """A weight that has gone along a path, and its average."""
     weight = torch.zeros(1)
     average = Average({"weight": weight}, share)
-    for value in path:
+    for step, value in enumerate(path, start=1):
         weight.fill_(value)
-        average.follow()
+        average.follow(step)
     return weight, average
 
 
@@ -74,11 +74,11 @@ def test_without_a_share_nothing_is_kept():
 def test_it_goes_on_from_a_state():
     _, first = walk([1.0, 3.0, 4.0], 0.5)
     weight, again = walk([7.0], 0.5)
-    again.set_state({name: value.clone() for name, value in first.get_state().items()}, first.steps)
+    again.set_state({name: value.clone() for name, value in first.get_state().items()})
     for each in (first, again):
         weight.fill_(10.0)
         next(iter(each._trained.values())).fill_(10.0)
-        each.follow()
+        each.follow(4)
     assert again.get_state()["weight"].equal(first.get_state()["weight"])
 
 
@@ -97,15 +97,14 @@ def passed(monkeypatch):
 
 
 def train(backbone, commands, folder, *, tuning="full", **settings):
+    ranks = {"rank": 4, **({"final_rank": 2} if tuning == "adalora" else {})}
     mapping = {
         **PLAIN,
         "data": {"train": str(commands)},
-        "backbone": {"name": str(backbone), "tuning": tuning, "layers": 1, "rank": 4, "final_rank": 2},
+        "backbone": {"name": str(backbone), "tuning": tuning, "layers": 1, **ranks},
         "heads": HEADS,
         "train": {**PLAIN["train"], "epochs": 1, **settings},
     }
-    if tuning != "adalora":
-        del mapping["backbone"]["final_rank"]
     ready = get_ready(mapping, folder)
     events, outcome = finish(ready.train())
     return ready.model, events, outcome

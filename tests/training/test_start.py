@@ -38,7 +38,7 @@ def build_mapping(model, /, **sections):
         **sections,
         "backbone": {"name": str(model), **sections.get("backbone", {})},
         "train": {"epochs": 2, "batch_size": 16, "learning_rate": 5e-3, "precision": "fp32",
-                  "schedule": "linear", "average": 0.0, **sections.get("train", {})},
+                  **sections.get("train", {})},
     }  # fmt: skip
 
 
