@@ -159,8 +159,11 @@ class TrainConfig(Section):
 
     epochs: Int = Field(default=8, ge=1, le=10_000)
     batch_size: Int = Field(default=16, ge=1, le=4096)
+    optimiser: Literal["adamw", "muon"] = "adamw"
+    """muon: the links' matrices, with those of their taps' projections, learn by Muon (Jordan et al. 2024), all other
+    parameters by AdamW."""
     learning_rate: Float = Field(default=1e-3, gt=0, le=10)
-    """Of links and heads, at the end of the warm-up (AdamW)."""
+    """Of links and heads, at the end of the warm-up."""
     backbone_learning_rate: Float = Field(default=5e-4, gt=0, le=10)
     """Of the backbone's tuned parameters."""
     weight_decay: Float = Field(default=0.01, ge=0, le=10)

@@ -148,9 +148,9 @@ def restore_optimiser(
                 values[name] = torch.empty_like(parameter).copy_(share_one(value, parameter))
 
 
-def _name_group(group: Mapping[str, Any]) -> tuple[str, float]:
+def _name_group(group: Mapping[str, Any]) -> tuple[str, float, bool]:
     """What groups of the same settings have in common."""
-    return group["part"], group["weight_decay"]
+    return group["part"], group["weight_decay"], group.get("orthogonal", False)
 
 
 def read_torch_random(device: torch.device) -> Tensors:

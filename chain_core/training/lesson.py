@@ -49,7 +49,7 @@ class Lesson:
 
     def __init__(self, stage: Stage, course: Course) -> None:
         self.stage, self.course = stage, course
-        self.optimiser = build_optimiser(course.model, stage.settings)
+        self.optimiser = build_optimiser(course.model, stage.settings, course.dtype)
         self._trained = list_trained(course.model, self.optimiser)
         self.average = Average(self._trained, stage.run.average)
         self.best = Best(course.model, keep=course.epoch > 0)

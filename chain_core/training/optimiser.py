@@ -1,4 +1,4 @@
-"""AdamW with decay where it belongs, and the learning rate's course."""
+"""The optimiser, with decay where it belongs, and the learning rate's course."""
 
 from __future__ import annotations
 
@@ -11,33 +11,36 @@ from chain_core.config import TrainConfig
 from chain_core.modeling.backbones.sharding import is_sharded
 from chain_core.modeling.backbones.tuning import is_added
 from chain_core.modeling.model import ChainModel
+from chain_core.training.muon import Muon
 
 WEIGHTS_RATE = 10.0
 """Learned loss weights: their learning rate in units of the links'; there are few, and they have far to go."""
 
 
-def build_optimiser(model: ChainModel, config: TrainConfig) -> torch.optim.AdamW:
-    """Groups of parameters by their part and whether they decay: matrices do, vectors and scales do not. What is kept
-    in parts stands by itself: the update goes through a group at once."""
-    groups: dict[tuple[str, bool, bool], list[nn.Parameter]] = {}
+def build_optimiser(model: ChainModel, config: TrainConfig, dtype: torch.dtype = torch.float32) -> Muon:
+    """Groups of parameters by their part, whether they decay (matrices do, vectors and scales do not), and whether Muon
+    moves them, which multiplies in `dtype`. What is kept in parts stands by itself: the update goes through a group at
+    once."""
+    groups: dict[tuple[str, bool, bool, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            key = _name_part(name), _decays(name, parameter), is_sharded(parameter)
+            orthogonal = config.optimiser == "muon" and _is_hidden_matrix(name, parameter)
+            key = _name_part(name), _decays(name, parameter), orthogonal, is_sharded(parameter)
             groups.setdefault(key, []).append(parameter)
     rates = {
         "backbone": config.backbone_learning_rate,
         "chain": config.learning_rate,
         "weights": config.learning_rate * WEIGHTS_RATE,
     }
-    return torch.optim.AdamW(
+    return Muon(
         [
             {
                 "params": parameters, "lr": rates[part], "initial_lr": rates[part], "part": part,
-                "weight_decay": config.weight_decay if decays else 0.0,
+                "weight_decay": config.weight_decay if decays else 0.0, "orthogonal": orthogonal,
             }
-            for (part, decays, _), parameters in groups.items()
+            for (part, decays, orthogonal, _), parameters in groups.items()
         ],
-        fused=True,
+        dtype,
     )  # fmt: skip
 
 
@@ -48,6 +51,11 @@ def _name_part(name: str) -> str:
 def _decays(name: str, parameter: nn.Parameter) -> bool:
     """Of what a tuning adds only LoRA's factors: IA3's scales rest at 1, prefixes at words."""
     return parameter.ndim > 1 and (not is_added(name) or "lora_" in name)
+
+
+def _is_hidden_matrix(name: str, parameter: nn.Parameter) -> bool:
+    """The links' matrices and those of their taps' projections; what is looked up and what gives logits are not."""
+    return parameter.ndim == 2 and name.startswith("chain.cells.")
 
 
 def compute_rate(config: TrainConfig, step: int, steps: int) -> float:

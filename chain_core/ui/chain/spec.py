@@ -139,6 +139,7 @@ HEAD = Group(
 MORE_TRAINING = Group(
     TrainConfig,
     (
+        Field("optimiser", "chain.optimiser"),
         Field("learning_rate", "chain.learning_rate", step=1e-4),
         Field("backbone_learning_rate", "chain.backbone_learning_rate", step=1e-5, when=is_tuned),
         Field("schedule", "chain.schedule"),
