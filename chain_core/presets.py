@@ -15,8 +15,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "chain": {"depth": 3, "links": {"dropout": 0.0}},
         "train": {
             "epochs": 8,
-            "batch_size": 16,
-            "learning_rate": 1e-3,
+            "optimiser": "muon",
+            "learning_rate": 2e-3,
             "schedule": "constant",
             "average": 0.1,
             "prune": 0.9,

@@ -211,11 +211,20 @@ def test_one_mapping_ties_the_links_after_the_one_it_names() -> None:
 
 
 def test_stages_fill_what_they_leave_open() -> None:
-    three = {**DATA, "chain": {"depth": 3}}
+    three = {**DATA, "chain": {"depth": 3}, "train": {"learning_rate": 1e-3}}
     one = resolve_config({**three, "train": {"epochs": 7}}).get_stages()
     assert [(stage.name, stage.epochs, stage.depth) for stage in one] == [("1-tasks", 7, 3)]
     two = resolve_config({**three, "stages": [{"depth": 1, "learning_rate": 0.5}, {"name": "all"}]}).get_stages()
     assert [(stage.name, stage.depth, stage.learning_rate) for stage in two] == [("1-tasks", 1, 0.5), ("all", 3, 1e-3)]
+
+
+@given(rows=st.integers(0, 10**7))
+def test_an_open_batch_size_goes_by_the_rows(rows: int) -> None:
+    size = TrainConfig().get_batch_size(rows)
+    assert size in (8, 16, 32, 64)
+    assert size == 8 or rows // size >= 40
+    assert size == 64 or rows // (2 * size) < 40
+    assert TrainConfig(batch_size=5).get_batch_size(rows) == 5
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from chain_core.config.metrics import METRICS, list_metrics
 from chain_core.config.resolve import find_problems, resolve_config, restore_config
 from chain_core.config.root import Config
 from chain_core.config.sections import (
+    BATCH_SIZES,
     HEAD_KINDS,
     LEAST_BATCHES,
     LINK_KINDS,
@@ -39,6 +40,7 @@ from chain_core.config.sections import (
 from chain_core.config.text import MAX_YAML_BYTES, apply_overrides, dump_mapping, dump_yaml, load_yaml, merge
 
 __all__ = [
+    "BATCH_SIZES",
     "HEAD_KINDS",
     "LEAST_BATCHES",
     "LINK_KINDS",

@@ -18,6 +18,8 @@ Tuning = Literal["frozen", "lora", "rslora", "dora", "adalora", "ia3", "prefix",
 HEAD_KINDS, LINK_KINDS, TUNINGS = get_args(HeadKind), get_args(LinkKind), get_args(Tuning)
 SELF_SUPERVISED = get_args(SelfSupervised)
 """Kinds of heads that need no column: what they predict is made from the texts themselves."""
+BATCH_SIZES, LEAST_STEPS = (8, 64), 40
+"""Between which the batch size lies that is chosen by the number of rows, and how many steps an epoch has by it."""
 LEAST_BATCHES = 100
 """An epoch keeps about so many: where there are few, leaving rows out would save little and cost steps."""
 LORA_TUNINGS = ("lora", "rslora", "dora", "adalora")
@@ -158,7 +160,8 @@ class TrainConfig(Section):
     """The loop."""
 
     epochs: Int = Field(default=8, ge=1, le=10_000)
-    batch_size: Int = Field(default=16, ge=1, le=4096)
+    batch_size: Int | None = Field(default=None, ge=1, le=4096)
+    """Rows of one step; null: by the number of rows, see `get_batch_size`."""
     optimiser: Literal["adamw", "muon"] = "adamw"
     """muon: the links' matrices, with those of their taps' projections, learn by Muon (Jordan et al. 2024), all other
     parameters by AdamW."""
@@ -208,6 +211,12 @@ class TrainConfig(Section):
     seed: Int = Field(default=0, ge=0, lt=2**32)
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$")
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+
+    def get_batch_size(self, rows: int) -> int:
+        """Of a stage that trains on so many rows. Left open, the largest power of two within BATCH_SIZES with which an
+        epoch has LEAST_STEPS: few rows must be seen in small batches to be learnt in a few epochs."""
+        low, high = BATCH_SIZES
+        return self.batch_size or min(max(1 << (rows // LEAST_STEPS).bit_length() >> 1, low), high)
 
 
 class SetConfig(Section):

@@ -196,7 +196,7 @@ def _estimate_memory(
     copies = OPTIMISER_COPIES + (1 if config.average else 0)
     optimiser = BYTES * copies * sum(part.trainable for part in parts)
     length = workload.longest if positions else 1
-    tokens = config.train.batch_size * length
+    tokens = config.train.get_batch_size(workload.train) * length
     # Kept for the way back: about two dozen states, the inner states three times, and the attention's weights.
     kept_by_layer = 24 * facts.hidden_size + 3 * facts.intermediate_size + 2 * length * facts.hidden_size // 32
     kept_by_link = 20 * config.chain.width + facts.hidden_size
@@ -230,7 +230,7 @@ def _estimate_seconds(
     learning = 2.0 * (upper * passes + chain * 3.0) * workload.train * length
     judging = 2.0 * (upper + chain) * workload.others * length
     epoch = learning / (gflops * 1e9 * TRAINING_SHARE) + judging / (gflops * 1e9 * FORWARD_SHARE)
-    steps = -(-workload.train // config.train.batch_size)
+    steps = -(-workload.train // config.train.get_batch_size(workload.train))
     epochs = sum(_count_whole_epochs(config, stage, steps) for stage in config.get_stages())
     return reading + epochs * (epoch + steps * STEP_SECONDS * (1 + config.chain.depth / 4))
 

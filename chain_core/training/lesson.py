@@ -64,7 +64,7 @@ class Lesson:
         """The state that this epoch's batches were drawn from; None between epochs."""
         self.started = time.perf_counter()
         judged = {name: values for name, values in stage.labels.items() if name not in course.language}
-        self.pruning = Pruning(judged, stage.feed.encoded.rows, stage.prune, stage.settings.batch_size)
+        self.pruning = Pruning(judged, stage.feed.encoded.rows, stage.prune, stage.batch_size)
         self._groups = group_rows(stage.labels, stage.rows, stage.settings)
 
     @property
@@ -158,17 +158,17 @@ class Lesson:
                 if course.team.size > 1 and not is_agreed(error):
                     raise alone(self._explain_short()) from error
                 if course.accumulate * course.team.size >= rows:
-                    raise explain_memory(course.device, stage.settings.batch_size) from error
+                    raise explain_memory(course.device, stage.batch_size) from error
             # Not before the error is gone, which holds on to all that the step had computed.
             self.optimiser.zero_grad(set_to_none=True)
             release_devices()
             course.accumulate *= 2
-            each = -(-stage.settings.batch_size // (course.accumulate * course.team.size))
+            each = -(-stage.batch_size // (course.accumulate * course.team.size))
             yield {"kind": "note", **build_note("memory_short", parts=course.accumulate, rows=each)}
 
     def _explain_short(self) -> ResourceError:
         """Memory was short in the midst of a pass that the other processes cannot make without this one."""
-        team, size = self.course.team, self.stage.settings.batch_size
+        team, size = self.course.team, self.stage.batch_size
         numbers = {"process": team.rank + 1, "processes": team.size, "parts": self.course.accumulate}
         return ResourceError("memory_sharded", batch_size=size, more=2 * self.course.accumulate, **numbers)
 

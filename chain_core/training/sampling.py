@@ -35,17 +35,18 @@ def sample_epoch(
 ) -> list[np.ndarray]:
     """One epoch's batches: as many as all rows fill, each from one group; a group that is drawn more often than it
     has rows for repeats them, one that is drawn less often shows other rows in each epoch."""
-    if len(groups) == 1:
-        return sample_batches(lengths, groups[0], settings.batch_size, random)
     sizes = [len(group) for group in groups]
-    total = -(-sum(sizes) // settings.batch_size)
+    size = settings.get_batch_size(sum(sizes))
+    if len(groups) == 1:
+        return sample_batches(lengths, groups[0], size, random)
+    total = -(-sum(sizes) // size)
     ends = np.floor(np.cumsum(compute_shares(sizes, settings)) * total + random.random())
     ends[-1] = total
     batches: list[np.ndarray] = []
     for group, count in zip(groups, np.diff(ends, prepend=0).astype(int), strict=True):
         drawn: list[np.ndarray] = []
         while len(drawn) < count:
-            drawn += sample_batches(lengths, group, settings.batch_size, random)
+            drawn += sample_batches(lengths, group, size, random)
         batches += drawn[:count]
     return [batches[index] for index in random.permutation(len(batches))]
 

@@ -42,7 +42,11 @@ class Stage:
     @property
     def steps(self) -> int:
         """Updates, if no epoch and no row is left out."""
-        return self.settings.epochs * -(-len(self.rows) // self.settings.batch_size)
+        return self.settings.epochs * -(-len(self.rows) // self.batch_size)
+
+    @property
+    def batch_size(self) -> int:
+        return self.settings.get_batch_size(len(self.rows))
 
     @property
     def prune(self) -> float:
@@ -89,6 +93,7 @@ def plan_stages(config: Config, feed: Feed, feeds: Mapping[int, Feed]) -> tuple[
         settings = config.train.model_copy(
             update={
                 "epochs": stage.epochs,
+                "batch_size": config.train.get_batch_size(len(rows)),
                 "learning_rate": stage.learning_rate,
                 "backbone_learning_rate": stage.backbone_learning_rate,
             }

@@ -83,10 +83,13 @@ _LINKS = 4
 FROZEN: Settings = {
     "preset": "fast",
     "chain": {"depth": _LINKS},
-    "train": {"epochs": 6, "prune": 0.0, "schedule": "linear", "average": 0.0},
-}
-"""What the ablations start from: one link more than they have found to be enough, every row in every epoch, and the
-weights of the last step."""
+    "train": {
+        "epochs": 6, "batch_size": 16, "optimiser": "adamw", "learning_rate": 1e-3, "schedule": "linear",
+        "average": 0.0, "prune": 0.0,
+    },
+}  # fmt: skip
+"""What the ablations start from: one link more than they have found to be enough, every row in every epoch, AdamW, and
+the weights of the last step."""
 
 
 def build_depths(layers: int) -> list[Contender]:

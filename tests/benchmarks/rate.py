@@ -89,7 +89,8 @@ class Epoch:
         wait(self.device)
         before = time.perf_counter()
         self.steps = 0
-        batches = sample_batches(self.lengths, self.rows, self.config.train.batch_size, np.random.default_rng(0))
+        size = self.config.train.get_batch_size(len(self.rows))
+        batches = sample_batches(self.lengths, self.rows, size, np.random.default_rng(0))
         for rows in batches:
             take_step(self.model, self.feed.build_batch(rows), self.config, self.optimiser, self.device, self.dtype)
             self.steps += 1

@@ -33,9 +33,10 @@ def start(folder, commands, tmp_path, *, read_control=ask_nothing, backbone=None
     return ready.model, ready.feed, ready.train(read_control)
 
 
+@pytest.mark.parametrize("optimiser", ["adamw", "muon"])
 @pytest.mark.parametrize("tuning", [{}, {"tuning": "lora", "layers": 2}, {"tuning": "full"}])
-def test_every_head_learns(backbone, commands, tmp_path, tuning):
-    settings = {"epochs": 12, "backbone_learning_rate": 1e-3}
+def test_every_head_learns(backbone, commands, tmp_path, tuning, optimiser):
+    settings = {"epochs": 12, "backbone_learning_rate": 1e-3, "optimiser": optimiser}
     _, _, events = start(backbone, commands, tmp_path, backbone=tuning, train=settings)
     seen, outcome = finish(events)
     assert outcome.reason == "finished"

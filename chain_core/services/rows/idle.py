@@ -91,7 +91,12 @@ _TAKES: tuple[tuple[str, Works, tuple[str, ...]], ...] = (
         lambda config: config.backbone.tuning == "prefix",
         ("backbone.prefix_length",),
     ),
-    ("chain.depth ≥ 1", lambda config: config.chain.depth > 0, ("chain.budget", "train.optimiser")),
+    ("chain.depth ≥ 1", lambda config: config.chain.depth > 0, ("chain.budget",)),
+    (
+        "chain.depth ≥ 1",
+        lambda config: config.chain.depth > 0 or config.train.optimiser == "adamw",
+        ("train.optimiser",),
+    ),
     (
         "augment.copies ≥ 1",
         lambda config: config.augment.copies > 0,

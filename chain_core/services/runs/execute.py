@@ -18,7 +18,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from chain_core.config import Config, dump_yaml
+from chain_core.config import BATCH_SIZES, Config, dump_yaml
 from chain_core.data.answers import drop_starts
 from chain_core.data.rows import take_texts
 from chain_core.data.schema import Task
@@ -90,7 +90,7 @@ def execute_run(
             raise ResourceError("disk_full", folder=str(out)) from error
         raise
     except torch.OutOfMemoryError as error:
-        raise ResourceError("device_memory", batch_size=config.train.batch_size) from error
+        raise ResourceError("device_memory", batch_size=config.train.batch_size or BATCH_SIZES[1]) from error
     finally:
         with suppress(OSError):
             if team.main:

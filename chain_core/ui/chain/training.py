@@ -32,7 +32,9 @@ def show_training(inspection: Inspection) -> None:
         else:
             whole_number("chain.epochs", ("train", "epochs"), 1, 10_000, help="chain.epochs_help")
     with right:
-        whole_number("chain.batch_size", ("train", "batch_size"), 1, 4096, help="chain.batch_size_help")
+        whole_number(
+            "chain.batch_size", ("train", "batch_size"), 1, 4096, help="chain.batch_size_help", off="chain.automatic"
+        )
     show_problems(inspection, "train", "stages", "start")
     context = Context(inspection)
     for label, group in (("chain.more_training", MORE_TRAINING), ("chain.regularisers", REGULARISERS)):

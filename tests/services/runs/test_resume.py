@@ -95,6 +95,7 @@ WAYS = {
         ]},
     },
     "weights averaged": {"backbone": {"tuning": "full", "layers": 1}, "train": {"average": 0.3, "epochs": 3}},
+    "links by muon": {"backbone": {"tuning": "full", "layers": 1}, "train": {"optimiser": "muon", "epochs": 3}},
     "early": {"train": {"epochs": 12, "patience": 1, "metric": "intent/accuracy"}},
     "copies of rows, in parts": {"augment": {"copies": 1}, "train": {"accumulate": 3}},
     "easy rows left out": {"train": {"epochs": 5, "batch_size": 4, "prune": 0.9}},

@@ -62,6 +62,7 @@ WAYS = {
     },
     "sharded lora": {"backbone": {**LORA, "layers": 1}, "train": {"shard": "on", "adversarial": 0.5}},
     "weights averaged": {"backbone": LORA, "train": {"average": 0.3}},
+    "links by muon, sharded": {"backbone": {"tuning": "full"}, "train": {"optimiser": "muon", "shard": "on"}},
     "easy rows left out": {"train": {"epochs": 4, "batch_size": 4, "prune": 0.9}},
     "memory of one runs short": {"backbone": LORA},
 }  # fmt: skip
