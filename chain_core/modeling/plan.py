@@ -21,7 +21,7 @@ from chain_core.modeling.reads import TOKEN_KINDS, choose_taps, find_layers_read
 
 BYTES = 4
 OPTIMISER_COPIES = 3
-"""Beside each trainable parameter: its gradient and AdamW's two moments."""
+"""Beside each trainable parameter: its gradient and AdamW's two moments; Muon has one."""
 PROCESS_BYTES = 1_200_000_000
 """Of a process that has loaded torch, transformers, the rows and a backbone to compute features with."""
 FORWARD_SHARE = 0.35
@@ -29,6 +29,9 @@ FORWARD_SHARE = 0.35
 TRAINING_SHARE = 0.22
 EASY_SHARE = 0.5
 """Of the rows, those that `train.prune` can leave out of an epoch, as ATIS has them in the mean of eight epochs."""
+ORTHOGONAL_PASSES, ORTHOGONAL_SHARE = 9, 0.6
+"""Of Muon's update: as many multiplications a step as so many rows for each of the width would ask of the links, and the
+share of the machine's rate that its square products reach."""
 STEP_SECONDS = 0.006
 """What a step costs however small it is."""
 
@@ -232,7 +235,11 @@ def _estimate_seconds(
     epoch = learning / (gflops * 1e9 * TRAINING_SHARE) + judging / (gflops * 1e9 * FORWARD_SHARE)
     steps = -(-workload.train // config.train.get_batch_size(workload.train))
     epochs = sum(_count_whole_epochs(config, stage, steps) for stage in config.get_stages())
-    return reading + epochs * (epoch + steps * STEP_SECONDS * (1 + config.chain.depth / 4))
+    step = STEP_SECONDS * (1 + config.chain.depth / 4)
+    if config.train.optimiser == "muon":
+        matrices = sum(part.trainable for part in parts if part.kind == "link")
+        step += ORTHOGONAL_PASSES * 2.0 * config.chain.width * matrices / (gflops * 1e9 * ORTHOGONAL_SHARE)
+    return reading + epochs * (epoch + steps * step)
 
 
 def _count_whole_epochs(config: Config, stage: StageConfig, steps: int) -> float:

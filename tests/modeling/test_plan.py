@@ -211,7 +211,10 @@ def test_more_work_takes_longer_and_more_memory() -> None:
     tied = {"chain": {"depth": 9, "links": {"kind": "attention", "tie": 1}}}
     assert plan(deep, small).memory < plan(copies, small).memory
     assert plan(tied, small).memory < plan(deep, small).memory
-    assert plan(tied, large).seconds == plan(deep, large).seconds  # one set of parameters, as many products
+    adamw = {"train": {"optimiser": "adamw"}}
+    one, each = plan({**tied, **adamw}, large).seconds, plan({**deep, **adamw}, large).seconds
+    assert one == each, "one set of parameters, as many products"
+    assert plan(tied, large).seconds < plan(deep, large).seconds, "Muon moves each matrix once"
     stages = [{"epochs": 3}, {"epochs": 4}]
     assert plan({"stages": stages}, small).seconds == plan({"train": {"batch_size": 64, "epochs": 7}}, small).seconds
     whole, pruned, adalora = (
@@ -220,6 +223,9 @@ def test_more_work_takes_longer_and_more_memory() -> None:
     )
     assert pruned < 0.9 * whole == 0.9 * adalora
     assert plan({"train": {"batch_size": 64, "prune": 0.0}}, small).seconds == plan({}, small).seconds
+    assert plan(adamw, large).seconds < plan({}, large).seconds < 3 * plan(adamw, large).seconds
+    open_size, fixed = (plan({"train": {"batch_size": size}}, large) for size in (None, 64))
+    assert open_size == fixed, "there are rows enough for the largest"
     last, averaged = (plan({"train": {"batch_size": 64, "average": share}}, small) for share in (0.0, 0.1))
     assert averaged.memory - last.memory == 4 * sum(part.trainable for part in averaged.parts)
     assert plan({}, small).disk < plan({}, large).disk
