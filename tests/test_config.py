@@ -222,8 +222,8 @@ def test_stages_fill_what_they_leave_open() -> None:
 def test_an_open_batch_size_goes_by_the_rows(rows: int) -> None:
     size = TrainConfig().get_batch_size(rows)
     assert size in (8, 16, 32, 64)
-    assert size == 8 or rows // size >= 40
-    assert size == 64 or rows // (2 * size) < 40
+    assert size == 8 or rows // size >= 128
+    assert size == 64 or rows // (2 * size) < 128
     assert TrainConfig(batch_size=5).get_batch_size(rows) == 5
 
 

@@ -1,9 +1,9 @@
 """Muon: matrices move along the orthogonal matrix nearest to their gradient, other parameters as AdamW moves them.
 
 A gradient's few large singular values outweigh all it says besides; an update whose singular values are all alike
-teaches every direction at once, in about a third of the steps (Jordan et al. 2024,
-https://kellerjordan.github.io/posts/muon/). Scaled to the size of an AdamW update, it takes the same learning rates
-(Liu et al. 2025, arXiv 2502.16982).
+teaches every direction at once, and so takes fewer steps (Jordan et al. 2024,
+https://kellerjordan.github.io/posts/muon/). Scaled to the size of an AdamW update, it takes about the same learning
+rates (Liu et al. 2025, arXiv 2502.16982).
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ def build_race(layers: int) -> list[Contender]:
     return [
         Contender("fast", "chain, preset fast", settings={"preset": "fast"}),
         Contender("fast-4", "chain, preset fast, 4 epochs at a higher rate",
-                  settings={"preset": "fast", "train": {"epochs": 4, "learning_rate": 1.5e-3}}),
+                  settings={"preset": "fast", "train": {"epochs": 4, "learning_rate": 3e-3}}),
         Contender("lora-joint", "LoRA, joint", "trainer", _CAREFUL),
         Contender("balanced", "chain, preset balanced", settings={"preset": "balanced"}),
         Contender("linear", "logistic regression on frozen vectors", "linear"),
@@ -199,6 +199,7 @@ def build_ablations(layers: int) -> list[Contender]:
             ("average", "averaged weights, constant rate", {"train": {"schedule": "constant", "average": 0.1}}),
             ("constant", "constant rate", {"train": {"schedule": "constant"}}),
         ],
+        "optimiser": [("muon", "links learn by Muon", {"train": {"optimiser": "muon"}})],
         "augmentation": [("augment", "two changed copies of each row", {"augment": {"copies": 2}})],
         "stages": [
             ("grown", "grows from 1 to 4 links",

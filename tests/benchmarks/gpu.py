@@ -172,7 +172,7 @@ def _build_step(model, config, device, dtype):
     from chain_core.training.optimiser import build_optimiser
     from chain_core.training.step import take_step
 
-    optimiser = build_optimiser(model, config.train)
+    optimiser = build_optimiser(model, config.train, dtype)
     model.train()
 
     def step(batch) -> None:

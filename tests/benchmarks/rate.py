@@ -75,7 +75,7 @@ class Epoch:
         self.model = build_model(self.config, material.tasks, material.facts)
         self.feed = build_feed(material, self.model, self.device, self.dtype, lambda event: None, lambda: "")
         self.model.to(self.device)
-        self.optimiser = build_optimiser(self.model, self.config.train)
+        self.optimiser = build_optimiser(self.model, self.config.train, self.dtype)
         self.rows = self.feed.splits["train"]
         self.lengths = np.ones(self.feed.encoded.rows, np.int64) if self.feed.pooled else self.feed.encoded.lengths
         self.steps = 0
