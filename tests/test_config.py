@@ -221,8 +221,8 @@ def test_stages_fill_what_they_leave_open() -> None:
 @given(rows=st.integers(0, 10**7))
 def test_an_open_batch_size_goes_by_the_rows(rows: int) -> None:
     size = TrainConfig().get_batch_size(rows)
-    assert size in (8, 16, 32, 64)
-    assert size == 8 or rows // size >= 128
+    assert size in (16, 32, 64)
+    assert size == 16 or rows // size >= 128
     assert size == 64 or rows // (2 * size) < 128
     assert TrainConfig(batch_size=5).get_batch_size(rows) == 5
 
