@@ -213,8 +213,8 @@ class TrainConfig(Section):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
 
     def get_batch_size(self, rows: int) -> int:
-        """Of a stage that trains on so many rows. Left open, the largest power of two within BATCH_SIZES with which an
-        epoch has LEAST_STEPS: few rows must be seen in small batches to be learnt in a few epochs."""
+        """Of a stage that trains on so many rows. Left open, the largest power of two with which an epoch has
+        LEAST_STEPS, within BATCH_SIZES: few rows must be seen in small batches to be learnt in a few epochs."""
         low, high = BATCH_SIZES
         return self.batch_size or min(max(1 << (rows // LEAST_STEPS).bit_length() >> 1, low), high)
 
