@@ -19,7 +19,7 @@ HEAD_KINDS, LINK_KINDS, TUNINGS = get_args(HeadKind), get_args(LinkKind), get_ar
 SELF_SUPERVISED = get_args(SelfSupervised)
 """Kinds of heads that need no column: what they predict is made from the texts themselves."""
 BATCH_SIZES, LEAST_STEPS = (16, 64), 128
-"""Between which the batch size lies that is chosen by the number of rows, and how many steps an epoch has by it."""
+"""Between which the batch size lies that goes by the number of rows, and the steps that an epoch keeps under it."""
 LEAST_BATCHES = 50
 """An epoch keeps about so many: where there are few, leaving rows out would save little and cost steps."""
 LORA_TUNINGS = ("lora", "rslora", "dora", "adalora")

@@ -30,8 +30,8 @@ TRAINING_SHARE = 0.22
 EASY_SHARE = 0.5
 """Of the rows, those that `train.prune` can leave out of an epoch, as ATIS has them in the mean of eight epochs."""
 ORTHOGONAL_PASSES, ORTHOGONAL_SHARE = 9, 0.6
-"""Of Muon's update: as many multiplications a step as so many rows for each of the width would ask of the links, and the
-share of the machine's rate that its square products reach."""
+"""Muon's update of a matrix with R rows: about as many multiplications as 9 R positions that pass through it; and the
+share of the machine's rate that these products reach."""
 STEP_SECONDS = 0.006
 """What a step costs however small it is."""
 

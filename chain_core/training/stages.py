@@ -46,6 +46,7 @@ class Stage:
 
     @property
     def batch_size(self) -> int:
+        """Rows of one step."""
         return self.settings.get_batch_size(len(self.rows))
 
     @property
