@@ -18,8 +18,8 @@ Tuning = Literal["frozen", "lora", "rslora", "dora", "adalora", "ia3", "prefix",
 HEAD_KINDS, LINK_KINDS, TUNINGS = get_args(HeadKind), get_args(LinkKind), get_args(Tuning)
 SELF_SUPERVISED = get_args(SelfSupervised)
 """Kinds of heads that need no column: what they predict is made from the texts themselves."""
-BATCH_SIZES, LEAST_STEPS = (16, 64), 128
-"""Between which the batch size lies that goes by the number of rows, and the steps that an epoch keeps under it."""
+BATCH_SIZES, LEAST_STEPS = (64, 32, 16), 128
+"""From which the batch size is chosen by the number of rows, and the steps that an epoch keeps under it."""
 LEAST_BATCHES = 50
 """An epoch keeps about so many: where there are few, leaving rows out would save little and cost steps."""
 LORA_TUNINGS = ("lora", "rslora", "dora", "adalora")
@@ -213,10 +213,10 @@ class TrainConfig(Section):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
 
     def get_batch_size(self, rows: int) -> int:
-        """Of a stage that trains on so many rows. Left open, the largest power of two with which an epoch has
-        LEAST_STEPS, within BATCH_SIZES: few rows must be seen in small batches to be learnt in a few epochs."""
-        low, high = BATCH_SIZES
-        return self.batch_size or min(max(1 << (rows // LEAST_STEPS).bit_length() >> 1, low), high)
+        """Of a stage that trains on so many rows. Left open, the largest of BATCH_SIZES with which an epoch has
+        LEAST_STEPS, or the smallest: few rows must be seen in small batches to be learnt in a few epochs."""
+        fitting = (size for size in BATCH_SIZES if rows >= size * LEAST_STEPS)
+        return self.batch_size or next(fitting, BATCH_SIZES[-1])
 
 
 class SetConfig(Section):

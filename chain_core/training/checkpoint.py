@@ -140,7 +140,7 @@ def restore_optimiser(
         state.setdefault(number, {})[name] = value
     settings = {_name_group(group): {**group, "betas": tuple(group["betas"])} for group in groups}
     own = optimiser.state_dict()["param_groups"]
-    told = [{**settings[_name_group(group)], "params": group["params"]} for group in own]
+    told = [{**group, **settings[_name_group(group)], "params": group["params"]} for group in own]
     optimiser.load_state_dict({"state": state, "param_groups": told})
     for parameter, values in optimiser.state.items():
         for name, value in values.items():

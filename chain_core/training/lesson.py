@@ -88,7 +88,7 @@ class Lesson:
             course.epoch += 1
             self.done, self.drawn_from = 0, read_random(course.random)
         groups = self.pruning.choose(self._groups, course.random)
-        batches = sample_epoch(stage.feed.lengths, groups, stage.settings, course.random)
+        batches = sample_epoch(stage.feed.lengths, groups, stage.batch_size, stage.settings, course.random)
         self.drawn = len(batches)
         if begins:
             self.steps -= self.planned - self.drawn

@@ -40,17 +40,18 @@ class Muon(torch.optim.AdamW):
         self._dtype = dtype
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]
-        """One update of all parameters that have a gradient."""
+    def step(self, closure: Any = None) -> Any:
+        """One update of all parameters that have a gradient; what the closure gives, if there is one."""
         groups = self.param_groups
         self.param_groups = [group for group in groups if not group["orthogonal"]]
         try:
-            super().step()
+            loss = super().step(closure)
         finally:
             self.param_groups = groups
         for group in groups:
             if group["orthogonal"]:
                 self._move(group)
+        return loss
 
     def _move(self, group: dict[str, Any]) -> None:
         for matrix in group["params"]:

@@ -31,14 +31,13 @@ def compute_shares(sizes: Sequence[int], settings: TrainConfig) -> np.ndarray:
 
 
 def sample_epoch(
-    lengths: np.ndarray, groups: Sequence[np.ndarray], settings: TrainConfig, random: np.random.Generator
+    lengths: np.ndarray, groups: Sequence[np.ndarray], size: int, settings: TrainConfig, random: np.random.Generator
 ) -> list[np.ndarray]:
-    """One epoch's batches: as many as all rows fill, each from one group; a group that is drawn more often than it
-    has rows for repeats them, one that is drawn less often shows other rows in each epoch."""
-    sizes = [len(group) for group in groups]
-    size = settings.get_batch_size(sum(sizes))
+    """One epoch's batches of `size` rows: as many as all rows fill, each from one group; a group that is drawn more
+    often than it has rows for repeats them, one that is drawn less often shows other rows in each epoch."""
     if len(groups) == 1:
         return sample_batches(lengths, groups[0], size, random)
+    sizes = [len(group) for group in groups]
     total = -(-sum(sizes) // size)
     ends = np.floor(np.cumsum(compute_shares(sizes, settings)) * total + random.random())
     ends[-1] = total

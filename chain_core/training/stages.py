@@ -94,7 +94,6 @@ def plan_stages(config: Config, feed: Feed, feeds: Mapping[int, Feed]) -> tuple[
         settings = config.train.model_copy(
             update={
                 "epochs": stage.epochs,
-                "batch_size": config.train.get_batch_size(len(rows)),
                 "learning_rate": stage.learning_rate,
                 "backbone_learning_rate": stage.backbone_learning_rate,
             }

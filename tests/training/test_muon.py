@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from chain_core.config import TrainConfig
 from chain_core.training import muon
+from chain_core.training.checkpoint import read_optimiser, restore_optimiser
 from chain_core.training.muon import Muon, orthogonalise
 from chain_core.training.optimiser import build_optimiser
 from tests.training.setup import PLAIN, get_ready
@@ -83,6 +84,20 @@ def test_what_it_does_not_move_is_adamws():
     assert ours.equal(theirs)
     assert len(first.param_groups) == 2
     assert not first.state[matrix], "a matrix without a gradient stays"
+
+
+def test_a_state_from_before_it_is_adamws():
+    """A run that was paused before there was a choice goes on."""
+    weight = torch.nn.Parameter(torch.ones(3))
+    first = Muon([{"params": [weight], "part": "chain", "weight_decay": 0.0, "orthogonal": False}])
+    weight.grad = torch.ones(3)
+    first.step()
+    groups, moments = read_optimiser(first)
+    old = [{key: value for key, value in group.items() if key != "orthogonal"} for group in groups]
+    again = Muon([{"params": [weight], "part": "chain", "weight_decay": 0.0, "orthogonal": False}])
+    restore_optimiser(again, old, moments, None, ["weight"])
+    again.step()
+    assert again.state[weight]["step"] == 2
 
 
 def test_it_moves_the_links_matrices_alone(backbone, commands, tmp_path):

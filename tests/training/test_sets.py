@@ -132,13 +132,13 @@ ROWS = {"a": np.array([0] * 90 + [-1] * 10), "b": np.array([-1] * 90 + [0] * 10)
     ("sampling", "small"), [({"sampling": "uniform"}, 0.5), ({"sampling": "temperature", "temperature": 2}, 0.25)]
 )
 def test_small_groups_are_drawn_more_often(sampling, small):
-    config = TrainConfig(batch_size=10, **sampling)
+    config = TrainConfig(**sampling)
     groups = group_rows(ROWS, np.arange(100), config)
     assert [len(group) for group in groups] == [10, 90]
     assert compute_shares([10, 90], config)[0] == pytest.approx(small)
     random, counts = np.random.default_rng(0), []
     for _ in range(200):
-        batches = sample_epoch(np.ones(100, np.int64), groups, config, random)
+        batches = sample_epoch(np.ones(100, np.int64), groups, 10, config, random)
         assert len(batches) == 10
         assert all(len({bool(row < 90) for row in batch}) == 1 for batch in batches)
         counts.append(sum(bool(batch[0] >= 90) for batch in batches))
@@ -150,11 +150,11 @@ def test_small_groups_are_drawn_more_often(sampling, small):
     st.sampled_from(["uniform", "temperature"]), st.integers(0, 99),
 )  # fmt: skip
 def test_an_epoch_keeps_its_number_of_batches(sizes, size, sampling, seed):
-    config = TrainConfig(batch_size=size, sampling=sampling)
+    config = TrainConfig(sampling=sampling)
     starts = np.cumsum([0, *sizes])
     groups = [np.arange(start, stop) for start, stop in pairwise(starts)]
     lengths = np.random.default_rng(seed).integers(1, 20, starts[-1])
-    first, again = (sample_epoch(lengths, groups, config, np.random.default_rng(seed)) for _ in range(2))
+    first, again = (sample_epoch(lengths, groups, size, config, np.random.default_rng(seed)) for _ in range(2))
     assert len(first) == -(-starts[-1] // size)
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
     assert all(len(set(batch.tolist())) == len(batch) <= size for batch in first)

@@ -90,7 +90,7 @@ def execute_run(
             raise ResourceError("disk_full", folder=str(out)) from error
         raise
     except torch.OutOfMemoryError as error:
-        raise ResourceError("device_memory", batch_size=config.train.batch_size or BATCH_SIZES[1]) from error
+        raise ResourceError("device_memory", batch_size=config.train.batch_size or BATCH_SIZES[0]) from error
     finally:
         with suppress(OSError):
             if team.main:
