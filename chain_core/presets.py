@@ -17,6 +17,7 @@ PRESETS: dict[str, dict[str, Any]] = {
             "epochs": 8,
             "optimiser": "muon",
             "learning_rate": 2e-3,
+            "warmup": 0.02,
             "schedule": "constant",
             "average": 0.1,
             "prune": 0.9,

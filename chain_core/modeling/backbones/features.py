@@ -37,6 +37,8 @@ VERSION = 3
 """Of what is kept of a pass: a change computes again. 3: a causal backbone's vector is its last position, and more
 families are known to be causal."""
 TOKENS_PER_BATCH = 4096
+TOKENS_ON_CPU = 2048
+"""Fewer there: what a layer makes of them still lies in the processor's cache when the next product reads it."""
 SPARE_ROWS = 100_000
 """Up to so many vectors of all layers together are kept though only some layers are asked for: 80 MB of width 384."""
 LARGEST_HALF = 60_000.0
@@ -114,7 +116,8 @@ class _HalfOverflow(Abandon):
 def _write(lower, encoded, names, folder, device, dtype, pooled, meta, progress, stored, team) -> None:
     """Compute the layers of `names` and write them, each under its name."""
     width = lower.model.config.hidden_size
-    batches = list(split_by_tokens(encoded.lengths, np.arange(encoded.rows), TOKENS_PER_BATCH))
+    tokens = min(TOKENS_PER_BATCH, TOKENS_ON_CPU) if device.type == "cpu" else TOKENS_PER_BATCH
+    batches = list(split_by_tokens(encoded.lengths, np.arange(encoded.rows), tokens))
 
     def count(rows: np.ndarray) -> int:
         return len(rows) if pooled else int(encoded.lengths[rows].sum())
@@ -138,7 +141,7 @@ def _write(lower, encoded, names, folder, device, dtype, pooled, meta, progress,
     def find(rows: np.ndarray) -> np.ndarray:
         return rows if pooled else list_places(encoded.offsets, rows)
 
-    plan = "\n".join((*sorted(names.values()), np.dtype(stored).name, str(TOKENS_PER_BATCH)))
+    plan = "\n".join((*sorted(names.values()), np.dtype(stored).name, str(tokens)))
     try:
         write_shards(
             team, folder, hashlib.sha256(plan.encode()).hexdigest()[:8], names, batches, read, meta=meta,

@@ -7,6 +7,7 @@ import torch
 
 from chain_core.config import BackboneConfig
 from chain_core.errors import BackboneError, ConfigError
+from chain_core.modeling.backbones import backbone
 from chain_core.modeling.backbones.backbone import build_upper, count_tuned, load_backbone
 from chain_core.modeling.backbones.catalogue import read_facts
 from chain_core.modeling.model import load_lower
@@ -47,6 +48,22 @@ def test_frozen_backbone_gives_every_layer_and_no_gradient(backbones, rows, fami
     assert not any(parameter.requires_grad for parameter in lower.parameters())
     for layer, whole in enumerate(compute_whole(facts, ids, mask)):
         torch.testing.assert_close(states[layer][mask], whole[mask])
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_frozen_half_gives_the_same_by_either_attention(backbones, rows, family, monkeypatch):
+    facts = read_facts(str(backbones[family]))
+    ids, mask = rows
+    lower = load_lower(facts, facts.num_layers)
+    kernels, states = [], []
+    for longest in (mask.shape[1], mask.shape[1] - 1, mask.shape[1]):
+        monkeypatch.setattr(backbone, "SHORT_ROWS", longest)
+        states.append(lower(mask, ids))
+        kernels.append(lower.model.config._attn_implementation)
+    assert kernels == ["eager", "sdpa", "eager"]
+    for layer, plain in states[0].items():
+        torch.testing.assert_close(states[1][layer][mask], plain[mask], rtol=1e-4, atol=1e-5)
+        assert torch.equal(states[2][layer], plain)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
