@@ -17,7 +17,6 @@ PRESETS: dict[str, dict[str, Any]] = {
             "epochs": 8,
             "optimiser": "muon",
             "learning_rate": 2e-3,
-            "warmup": 0.02,
             "schedule": "constant",
             "average": 0.1,
             "prune": 0.9,
@@ -31,6 +30,12 @@ PRESETS: dict[str, dict[str, Any]] = {
     "thorough": {
         "backbone": {"tuning": "full"},
         "chain": {"depth": 7, "links": {"kind": "attention", "dropout": 0.1}},
-        "train": {"epochs": 8, "batch_size": 32, "learning_rate": 1e-3, "backbone_learning_rate": 2e-4},
+        "train": {
+            "epochs": 8,
+            "batch_size": 32,
+            "optimiser": "muon",
+            "learning_rate": 1e-3,
+            "backbone_learning_rate": 2e-4,
+        },
     },
 }

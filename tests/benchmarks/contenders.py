@@ -84,8 +84,8 @@ FROZEN: Settings = {
     "preset": "fast",
     "chain": {"depth": _LINKS},
     "train": {
-        "epochs": 6, "batch_size": 16, "optimiser": "adamw", "learning_rate": 1e-3, "warmup": 0.1,
-        "schedule": "linear", "average": 0.0, "prune": 0.0,
+        "epochs": 6, "batch_size": 16, "optimiser": "adamw", "learning_rate": 1e-3, "schedule": "linear",
+        "average": 0.0, "prune": 0.0,
     },
 }  # fmt: skip
 """What the ablations start from: one link more than they have found to be enough, every row in every epoch, AdamW, and
