@@ -162,9 +162,11 @@ def get_input_embeddings(model: nn.Module) -> nn.Parameter:
 
 def build_lower(model: nn.Module, facts: BackboneFacts, stop: int) -> Backbone:
     """The frozen half below (and including) layer `stop`. Takes the model over."""
+    from transformers import PreTrainedModel
+
     lower = Backbone(model, 0, stop, facts.num_layers).eval()
     lower.causal = facts.causal
-    lower.fused = getattr(model.config, "_attn_implementation", None) == "sdpa"
+    lower.fused = isinstance(model, PreTrainedModel) and model.config._attn_implementation == "sdpa"
     return lower.requires_grad_(False)
 
 
