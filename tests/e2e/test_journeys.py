@@ -120,8 +120,9 @@ def test_the_yaml_of_the_screen_trains_on_the_command_line(screen: Screen, workb
     screen.open("/")
     screen.click("door_tiny")
     screen.find("chain_yaml").locator("summary").click()
+    screen.settle()  # a click while the page is drawn anew is lost
     with screen.page.expect_download() as download:
-        screen.page.get_by_role("button", name="Download").first.click()
+        screen.find("chain_yaml").get_by_role("button", name="Download").first.click()
     path = workbench.home / "downloaded.yaml"
     download.value.save_as(path)
     run_id = train(screen)
