@@ -98,7 +98,7 @@ def encode_texts(
         parts[name].append(part)
 
     table, truncated = encode_chunks(texts, tokenizer, max_length, keep, lexical=lexical, places=places)
-    flat: dict[str, Any] = {name: _join(parts[name], dtype) for name, dtype in FLAT.items()}
+    flat: dict[str, Any] = {name: join_flat(parts[name], dtype) for name, dtype in FLAT.items()}
     offsets: dict[str, Any] = {name: make_offsets(parts[name]) for name in COUNTED}
     return Encoded(**flat, **offsets, lexical_table=table, truncated=truncated)
 
@@ -133,30 +133,6 @@ def encode_chunks(
         if lexical:
             keep("lexical", _number_words(chunk, vocabulary))
     return build_lexical_table(list(vocabulary)), truncated
-
-
-def join_encoded(parts: Sequence[Encoded]) -> Encoded:
-    """Several data sets' rows, one after the other."""
-    if len(parts) == 1:
-        return parts[0]
-    paired = any(len(part.segments) for part in parts)
-    flat: dict[str, list[np.ndarray]] = {name: [] for name in FLAT}
-    words = 0
-    for part in parts:
-        for name in flat:
-            flat[name].append(getattr(part, name))
-        flat["lexical"][-1] = np.where(part.lexical > 0, part.lexical + words, 0)
-        if paired and not len(part.segments):
-            flat["segments"][-1] = np.zeros(len(part.input_ids), np.int8)
-        words += len(part.lexical_table) - 1
-    joined: dict[str, Any] = {name: _join(flat[name], dtype) for name, dtype in FLAT.items()}
-    return Encoded(
-        **joined,
-        offsets=make_offsets([part.lengths for part in parts]),
-        word_offsets=make_offsets([np.diff(part.word_offsets) for part in parts]),
-        lexical_table=_join([parts[0].lexical_table, *(part.lexical_table[1:] for part in parts[1:])], np.int32),
-        truncated=sum(part.truncated for part in parts),
-    )
 
 
 @dataclass(frozen=True)
@@ -288,7 +264,8 @@ def find_shape(word: str) -> str:
     return "mixed" if any(character.isalpha() for character in word) else "other"
 
 
-def _join(parts: list[np.ndarray], dtype: Any) -> np.ndarray:
+def join_flat(parts: Sequence[np.ndarray], dtype: Any) -> np.ndarray:
+    """One array of the dtype, empty where there are no parts."""
     return np.concatenate(parts).astype(dtype, copy=False) if parts else np.empty(0, dtype)
 
 

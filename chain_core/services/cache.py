@@ -93,11 +93,15 @@ def _name_kind(entry: Entry, kinds: Iterable[str]) -> str:
 
 
 def name_data(source: str) -> str:
-    """A source's name: a stored data set's by its id, a file's without its suffix; of `x/train.csv`, x."""
+    """A source's name: a stored data set's by its id, a file's without its suffix; of `x/train.csv` x, of `x/test.csv`
+    x/test."""
     if re.fullmatch(r"[0-9a-f]{16}", source) and (stored := find_stored(source)):
         return stored.name
     path = Path(source)
-    return path.parent.name or path.stem if path.stem.lower() in SPLIT_NAMES["train"] else path.stem
+    folder, name = path.parent.name, path.stem
+    if folder and name.lower() in SPLIT_NAMES["train"]:
+        return folder
+    return f"{folder}/{name}" if folder and name.lower() in SPLIT_NAMES["test"] else name
 
 
 def _read_text(meta: Mapping[str, object], key: str) -> str:

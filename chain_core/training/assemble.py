@@ -3,36 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cache, partial
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
 
 from chain_core.config import Config, InputConfig
-from chain_core.data.cells import build_note
-from chain_core.data.encode import Encoded, join_encoded
+from chain_core.data.encode import Encoded
 from chain_core.data.encoded_files import load_encoded
+from chain_core.data.encoded_rows import join_encoded
 from chain_core.data.places import find_reach
 from chain_core.data.rows import RowSet, join_gold, join_splits, join_texts
 from chain_core.data.schema import Task
 from chain_core.data.text import Texts
 from chain_core.modeling.backbones.catalogue import BackboneFacts, compute_tokenizer_key, load_tokenizer
-from chain_core.modeling.backbones.features import compute_cache_key, compute_features
-from chain_core.modeling.joined import States, join_states
-from chain_core.modeling.model import ChainModel, load_lower
+from chain_core.modeling.joined import States
+from chain_core.modeling.model import ChainModel
 from chain_core.modeling.reads import needs_places, needs_positions
 from chain_core.modeling.team import SOLO, Team
-from chain_core.paths import get_folder
-from chain_core.storage.entries import load_limit
 from chain_core.training.control import ReadControl, heed_early, watch
 from chain_core.training.feed import Feed, Labels, encode_all_labels
+from chain_core.training.hidden import HiddenReader, Part, cut_parts
 from chain_core.training.language import Reader, build_causal_labels, build_language_feeds
 
 Emit = Callable[[dict[str, Any]], None]
 """At most so often a progress event."""
-GIGABYTE = 1e9
 
 
 @dataclass(frozen=True)
@@ -65,22 +61,41 @@ def build_feed(
     read_control: ReadControl,
     team: Team = SOLO,
 ) -> Feed:
-    """All rows ready to be cut into batches. Tells phase, note and progress events; raises Interruption.
+    """All rows ready to be cut into batches, test rows that training does without not before `complete_feed`.
 
-    `team`: each of its processes gets all rows, of which the main one computes those on disk first, or all do together.
+    Tells phase, note and progress events; raises Interruption. `team`: each of its processes gets
+    all rows, of which the main one computes those on disk first, or all do together.
     """
     config = material.config
     tell({"kind": "phase", "phase": "features"})
-    parts = _encode(material, tell, _watch(tell, read_control), team)
-    encoded = join_encoded(parts)
+    sets = _encode(material, tell, _watch(tell, read_control), team)
+    tests = {name: part.data.test for name, part in config.get_sets().items() if isinstance(part.data.test, str)}
+    encoded, parts = join_encoded(sets), cut_parts(sets, material.sets, tests)
     pooled = not needs_positions(config)
-    sources = [part.source for part in material.sets]
-    hidden = _read_hidden(material, model, parts, device, dtype, pooled, tell, read_control, sources, team)
+    hidden = _build_reader(material, model, device, dtype, pooled, tell, read_control, team).read(parts)
     gold = join_gold(material.sets, material.tasks)
     labels = encode_all_labels(gold, [task for task in material.tasks if task.name in gold])
-    labels = drop_cut_labels(labels, parts, material.sets, tell) | build_causal_labels(config, encoded)
+    labels = drop_cut_labels(labels, sets, material.sets, tell) | build_causal_labels(config, encoded)
     splits, texts = join_splits(material.sets), join_texts(material.texts)
-    return Feed(encoded, hidden, pooled, gold, labels, splits, texts)
+    return Feed(encoded, hidden, pooled, gold, labels, splits, texts, parts)
+
+
+def complete_feed(
+    material: Material,
+    model: ChainModel,
+    feed: Feed,
+    device: torch.device,
+    dtype: torch.dtype,
+    tell: Emit,
+    read_control: ReadControl,
+    team: Team = SOLO,
+) -> Feed:
+    """`feed` with what training did without; as `build_feed`."""
+    if not feed.hidden or not any(part.later for part in feed.parts):
+        return feed
+    tell({"kind": "phase", "phase": "features"})
+    reader = _build_reader(material, model, device, dtype, feed.pooled, tell, read_control, team)
+    return replace(feed, hidden=reader.read(feed.parts, trained=True))
 
 
 def build_stage_feeds(
@@ -99,8 +114,10 @@ def build_stage_feeds(
     def encode(texts: Texts, source: str) -> Encoded:
         return _encode_texts(material, texts, source, config.input, _watch(tell, read_control), team)
 
+    hidden = _build_reader(material, model, device, dtype, feed.pooled, tell, read_control, team)
+
     def read(encoded: Encoded, source: str) -> Mapping[int, States]:
-        return _read_hidden(material, model, [encoded], device, dtype, feed.pooled, tell, read_control, [source], team)
+        return hidden.read([Part(encoded, source)])
 
     reader = Reader(config, material.facts, model, device, dtype, feed.pooled, encode, read)
     return build_language_feeds(reader, feed, material.texts, material.unlabelled)
@@ -161,51 +178,8 @@ def _encode_texts(
     )
 
 
-def _read_hidden(
-    material: Material,
-    model: ChainModel,
-    parts: Sequence[Encoded],
-    device: torch.device,
-    dtype: torch.dtype,
-    pooled: bool,
-    tell: Emit,
-    read_control: ReadControl,
-    sources: Sequence[str],
-    team: Team,
-) -> dict[int, States]:
-    """Layer -> states of the frozen half, as the model needs them: each set's kept, and found again, by itself."""
-    facts = material.facts
-    watched = _watch(tell, team.follow(read_control))
-    rows = sum(part.rows for part in parts)
-    lower = cache(lambda: load_lower(facts, model.base))
-    hidden, done = [], 0
-    for encoded, source in zip(parts, sources, strict=True):
-        found = compute_features(
-            lower,
-            encoded,
-            model.cached_layers,
-            folder=get_folder("features") / compute_cache_key(facts.folder, encoded, dtype, device),
-            device=device,
-            dtype=dtype,
-            pooled=pooled,
-            meta={"backbone": facts.name, "data": source, "precision": str(dtype).removeprefix("torch.")},
-            progress=partial(_tell_part, watched, done, rows),
-            others=[layer for layer in material.layers if layer <= model.base],
-            team=team,
-        )
-        hidden.append(found)
-        done += encoded.rows
-        if len(parts) > 1:
-            watched(done, rows)
-    needed, limit = sum(states.nbytes for found in hidden for states in found.values()), load_limit()
-    if needed > limit:
-        tell({"kind": "note", **build_note("cache_over_limit", needed=needed / GIGABYTE, limit=limit / GIGABYTE)})
-    return {layer: join_states([found[layer] for found in hidden]) for layer in hidden[0]}
-
-
-def _tell_part(watched: Callable[[int, int], None], before: int, rows: int, done: int, total: int) -> None:
-    """Progress in one of several sets as progress in all."""
-    watched(before + done, rows)
+def _build_reader(material: Material, model: ChainModel, device, dtype, pooled, tell, read_control, team):
+    return HiddenReader(material.facts, model, device, dtype, pooled, material.layers, tell, read_control, team)
 
 
 def _watch(tell: Emit, read_control: ReadControl) -> Callable[[int, int], None]:

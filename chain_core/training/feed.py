@@ -15,6 +15,7 @@ from chain_core.data.text import Texts
 from chain_core.modeling.backbones.features import split_by_tokens
 from chain_core.modeling.batch import Batch, build_batch
 from chain_core.modeling.joined import States
+from chain_core.training.hidden import Part
 
 Labels = np.ndarray | tuple[np.ndarray, np.ndarray]
 """What `data.labels.encode_labels` gives for all rows of a task."""
@@ -36,6 +37,8 @@ class Feed:
     splits: Mapping[str, np.ndarray]
     texts: Texts | None = None
     """What the rows were read from, for heads that look for spans."""
+    parts: Sequence[Part] = ()
+    """How the rows' states are kept."""
 
     @property
     def draws(self) -> np.random.Generator | None:

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from chain_core.config import InputConfig
-from chain_core.data.encode import LEXICAL_FEATURES, encode_texts, join_encoded
 from chain_core.data.rows import RowSet, join_gold, join_splits, take_texts
 from chain_core.data.task import Task
 from chain_core.data.text import Texts
-from chain_core.modeling.backbones.catalogue import load_tokenizer
-from chain_core.modeling.batch import build_batch
 
 TOKENS = Texts("tokens", pa.array([["turn", "on"], ["stop", "the", "music"]], pa.list_(pa.string())))
 TEXTS = Texts("text", pa.array(["good day", "red", "a b c"], pa.string()))
@@ -62,25 +58,3 @@ def test_columns_of_any_rows_in_any_order(order: list[int], count: int) -> None:
 def test_one_set_has_its_own_columns_only() -> None:
     assert set(take_texts((TEXTS,), np.array([0]))) == {"text"}
     assert list(take_texts((TOKENS,), np.array([0]))) == ["tokens", "text"]
-
-
-@pytest.mark.parametrize("lexical", [False, True])
-def test_joined_rows_are_what_each_set_encodes(backbone, lexical: bool) -> None:
-    tokenizer = load_tokenizer(backbone)
-    parts = [encode_texts(texts, tokenizer, 32, lexical=lexical) for texts in (TOKENS, TEXTS, PAIRS)]
-    joined = join_encoded(parts)
-    assert joined.rows == 6
-    assert joined.lexical_table.shape[1] == LEXICAL_FEATURES
-    start = 0
-    for part in parts:
-        own, same = (build_batch(whole, rows) for whole, rows in (
-            (part, np.arange(part.rows)), (joined, start + np.arange(part.rows)),
-        ))  # fmt: skip
-        for name in ("input_ids", "token_type_ids", "mask", *(["lexical"] if lexical else [])):
-            assert getattr(own, name).tolist() == getattr(same, name).tolist()
-        if own.word_starts is not None:
-            assert own.word_starts.tolist() == same.word_starts.tolist()
-            assert own.word_mask.tolist() == same.word_mask.tolist()
-        else:
-            assert not same.word_mask.any()
-        start += part.rows

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from chain_core.data.encode import Encoded
+from chain_core.data.encode import Encoded, make_offsets
+from chain_core.data.encoded_rows import find_equal
 from chain_core.errors import ResourceError
 from chain_core.modeling.backbones.backbone import Backbone
 from chain_core.modeling.backbones.catalogue import compute_weights_key
@@ -57,13 +58,16 @@ def compute_features(
     meta: Mapping[str, Any],
     progress: Callable[[int, int], None],
     others: Sequence[int] = (),
+    later: int = 0,
     team: Team = SOLO,
 ) -> dict[int, np.ndarray]:
-    """Layer -> memory-mapped states, (S, H), or vectors, (N, H), of all rows; only what is missing is computed.
+    """Layer -> memory-mapped states, (S, H), or vectors, (N, H), of all rows; only what is missing is computed, of rows
+    that read the same once.
 
     `load_lower` is called only then. `others`: layers that somebody else will ask for, kept where a pass is made
-    anyway. `meta` is kept for people to read. `progress(rows done, rows)` may raise to stop. `team`: each of its
-    processes computes a share of the rows; `progress` is called by all alike.
+    anyway. `meta` is kept for people to read. `progress(rows done, rows)` may raise to stop. `later`: states or vectors
+    a layer that will be asked for in another call, for which there must be room, too. `team`: each of its processes
+    computes a share of the rows; `progress` is called by all alike.
     The folder stays leased until the arrays are gone.
     """
     kind = "pooled" if pooled else "layer"
@@ -76,7 +80,7 @@ def compute_features(
         for stored in (np.float16, np.float32):
             with suppress(_HalfOverflow):
                 lower = team.together(load_lower)
-                _write(lower, encoded, missing, folder, device, dtype, pooled, told, progress, stored, team)
+                _write(lower, encoded, missing, folder, device, dtype, pooled, told, progress, stored, later, team)
                 return
 
     def add_spare(missing: dict[int, str]) -> dict[int, str]:
@@ -113,17 +117,21 @@ class _HalfOverflow(Abandon):
     """A state too large for float16."""
 
 
-def _write(lower, encoded, names, folder, device, dtype, pooled, meta, progress, stored, team) -> None:
+def _write(lower, encoded, names, folder, device, dtype, pooled, meta, progress, stored, later, team) -> None:
     """Compute the layers of `names` and write them, each under its name."""
     width = lower.model.config.hidden_size
     tokens = min(TOKENS_PER_BATCH, TOKENS_ON_CPU) if device.type == "cpu" else TOKENS_PER_BATCH
-    batches = list(split_by_tokens(encoded.lengths, np.arange(encoded.rows), tokens))
+    first = find_equal(encoded)
+    batches = list(_split_distinct(encoded.lengths, first, tokens))
 
     def count(rows: np.ndarray) -> int:
         return len(rows) if pooled else int(encoded.lengths[rows].sum())
 
     def read(batches: Sequence[np.ndarray]) -> Iterator[tuple[np.ndarray, Mapping[int, np.ndarray]]]:
-        for rows, states in _run(lower, encoded, list(names), device, dtype, pooled, batches):
+        passes = [rows[first[rows] == rows] for rows in batches]
+        computed = _run(lower, encoded, list(names), device, dtype, pooled, passes)
+        for rows, (distinct, found) in zip(batches, computed, strict=True):
+            states = found if len(distinct) == len(rows) else _repeat(found, rows, first, encoded.lengths, pooled)
             if stored is np.float16 and any(
                 len(state) and float(np.abs(state).max()) > LARGEST_HALF for state in states.values()
             ):
@@ -131,7 +139,7 @@ def _write(lower, encoded, names, folder, device, dtype, pooled, meta, progress,
             yield rows, states
 
     def check_room(copies: int) -> None:
-        needed = len(names) * count(np.arange(encoded.rows)) * width * np.dtype(stored).itemsize * copies
+        needed = len(names) * (count(np.arange(encoded.rows)) * copies + later) * width * np.dtype(stored).itemsize
         make_room(needed)
         _check_disk(folder, needed)
 
@@ -141,7 +149,7 @@ def _write(lower, encoded, names, folder, device, dtype, pooled, meta, progress,
     def find(rows: np.ndarray) -> np.ndarray:
         return rows if pooled else list_places(encoded.offsets, rows)
 
-    plan = "\n".join((*sorted(names.values()), np.dtype(stored).name, str(tokens)))
+    plan = "\n".join((*sorted(names.values()), np.dtype(stored).name, str(tokens), "equal rows once"))
     try:
         write_shards(
             team, folder, hashlib.sha256(plan.encode()).hexdigest()[:8], names, batches, read, meta=meta,
@@ -151,6 +159,22 @@ def _write(lower, encoded, names, folder, device, dtype, pooled, meta, progress,
         raise  # the folder was evicted under our hands
     except OSError as error:
         raise ResourceError("disk_write", folder=str(folder), reason=error.strerror or str(error)) from error
+
+
+def _split_distinct(lengths: np.ndarray, first: np.ndarray, tokens: int) -> Iterator[np.ndarray]:
+    """All rows in batches whose distinct rows are at most `tokens` positions; each is followed by its equals."""
+    order, offsets = np.argsort(first, kind="stable"), make_offsets([np.bincount(first, minlength=len(first))])
+    for distinct in split_by_tokens(lengths, np.flatnonzero(first == np.arange(len(first))), tokens):
+        yield order[list_places(offsets, distinct)]
+
+
+def _repeat(states: Mapping[int, np.ndarray], rows, first, lengths, pooled: bool) -> dict[int, np.ndarray]:
+    """The states of a batch's distinct rows for all of its rows."""
+    heads = first[rows] == rows
+    index = np.cumsum(heads) - 1
+    if not pooled:
+        index = list_places(make_offsets([lengths[rows[heads]]]), index)
+    return {layer: state[index] for layer, state in states.items()}
 
 
 def _create(path: Path, dtype: Any, shape: tuple[int, int]) -> np.ndarray:

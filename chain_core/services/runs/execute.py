@@ -14,15 +14,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import torch
 from torch import Tensor
 
 from chain_core.config import BATCH_SIZES, Config, dump_yaml
-from chain_core.data.answers import drop_starts
-from chain_core.data.rows import take_texts
-from chain_core.data.schema import Task
-from chain_core.data.text import Texts
 from chain_core.errors import ResourceError
 from chain_core.modeling.backbones.catalogue import BackboneFacts
 from chain_core.modeling.backbones.sharding import collect_whole
@@ -33,10 +28,11 @@ from chain_core.modeling.device import choose_device, choose_precision, release_
 from chain_core.modeling.model import ChainModel, build_model
 from chain_core.modeling.team import SOLO, Team, choose_place, open_device
 from chain_core.reports.metrics import compute_report
-from chain_core.reports.predictions import HeadInfo, Predictions, build_predictions, save_predictions
+from chain_core.reports.predictions import Predictions, save_predictions
 from chain_core.services.machine import release_memory, spare_collector
 from chain_core.services.rows.prepare import augment_material, read_material
 from chain_core.services.rows.replay import find_bundle
+from chain_core.services.runs.answers import build_answer_table
 from chain_core.services.runs.checkpoints import compute_run_key, prune_checkpoints
 from chain_core.services.runs.crew import agree_on_key, describe_team, hand_out
 from chain_core.services.runs.journal import Follower, Journal
@@ -45,9 +41,9 @@ from chain_core.services.store.records import REPORT
 from chain_core.storage.disk import is_full
 from chain_core.storage.entries import make_room
 from chain_core.storage.locks import hold_folder
-from chain_core.training.assemble import Emit, Material, build_feed, build_stage_feeds
+from chain_core.training.assemble import Emit, Material, build_feed, build_stage_feeds, complete_feed
 from chain_core.training.control import Interruption, ReadControl, Stopped, ask_nothing, heed, heed_early
-from chain_core.training.evaluate import Answers, compute_answers
+from chain_core.training.evaluate import compute_answers
 from chain_core.training.feed import Feed
 from chain_core.training.loop import train
 from chain_core.training.outcome import Outcome, StageOutcome
@@ -185,9 +181,14 @@ def _execute(
         seconds["training"] = outcome.seconds
         release_memory()
 
+        splits = [name for name in ("validation", "test") if len(feed.splits[name]) and model.chain.answering_heads]
+        if "test" in splits:
+            before = time.perf_counter()
+            late = partial(_read_but_stop, read_control)
+            feed = complete_feed(material, model, feed, device, dtype, told, late, team)
+            seconds["features"] += time.perf_counter() - before
         told({"kind": "phase", "phase": "evaluating"})
         predict = partial(_predict, material, feed, model, device, dtype, control, team)
-        splits = [name for name in ("validation", "test") if len(feed.splits[name]) and model.chain.answering_heads]
         predictions = {split: predict(split) for split in splits}
         told({"kind": "phase", "phase": "saving"})
         weights = collect_whole(model.get_saved(), team)
@@ -252,31 +253,6 @@ def _predict(
     )
     build = partial(build_answer_table, answers, material.texts, feed.gold, material.tasks, split, material.config.name)
     return build() if team.main else None
-
-
-def build_answer_table(
-    answers: Answers,
-    texts: Sequence[Texts],
-    gold: Mapping[str, pa.Array],
-    tasks: tuple[Task, ...],
-    split: str,
-    run: str,
-) -> Predictions:
-    """Answers beside their rows and gold labels, in the form that is saved."""
-    rows = pa.array(answers.rows)
-    columns: dict[str, Any] = {"row": answers.rows, **take_texts(texts, answers.rows)}
-    heads = {}
-    for task in tasks:
-        depths = tuple(depth for name, depth in answers.values if name == task.name)
-        if not depths:
-            continue
-        heads[task.name] = HeadInfo(task.kind, depths, task.label_space, task.data)
-        columns[f"gold:{task.name}"] = drop_starts(gold[task.name].take(rows))
-        for depth in depths:
-            columns[f"pred:{task.name}@{depth}"] = answers.values[task.name, depth]
-            if task.kind != "regression":
-                columns[f"conf:{task.name}@{depth}"] = answers.confidence[task.name, depth]
-    return build_predictions(columns, heads, split=split, run=run)
 
 
 def _describe_stage(stage: StageOutcome) -> dict[str, Any]:

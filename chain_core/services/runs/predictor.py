@@ -18,7 +18,7 @@ from chain_core.errors import ConfigError, DataError, RunError
 from chain_core.reports.metrics import compute_report
 from chain_core.reports.predictions import Predictions
 from chain_core.services.rows.inputs import build_texts, choose_set, narrow_config, pick_row
-from chain_core.services.runs.execute import build_answer_table
+from chain_core.services.runs.answers import build_answer_table
 from chain_core.training.evaluate import Answers, compute_answers
 from chain_core.training.live import Bundle, build_live_feed, open_bundle
 

@@ -33,10 +33,10 @@ def encoded(facts):
     return encode_texts(texts, load_tokenizer(facts.folder), 16)
 
 
-def run(facts, encoded, folder, layers, *, pooled=False, load=None, progress=lambda done, total: None):
+def run(facts, encoded, folder, layers, *, pooled=False, load=None, progress=lambda done, total: None, later=0):
     return compute_features(
         load or (lambda: load_lower(facts, facts.num_layers)), encoded, layers, folder=folder, device=CPU,
-        dtype=torch.float32, pooled=pooled, meta={}, progress=progress,
+        dtype=torch.float32, pooled=pooled, meta={}, progress=progress, later=later,
     )  # fmt: skip
 
 
@@ -139,6 +139,37 @@ def test_what_was_computed_before_a_break_is_not_computed_again(facts, encoded, 
     assert not list(tmp_path.glob("*.partial"))
 
 
+@pytest.fixture
+def repeated(facts):
+    rows = ["stop", "turn on the light", "stop", "good day", "turn on the light", "stop", "red"]
+    return encode_texts(Texts("text", pa.array(rows)), load_tokenizer(facts.folder), 16)
+
+
+@pytest.mark.parametrize("pooled", [False, True])
+@pytest.mark.parametrize("tokens", [16, 4096])
+def test_rows_that_read_the_same_are_computed_once(facts, repeated, tmp_path, monkeypatch, pooled, tokens):
+    monkeypatch.setattr(features, "TOKENS_PER_BATCH", tokens)
+    seen = []
+    with counting() as computed:
+        found = run(facts, repeated, tmp_path / "once", (4,), pooled=pooled, progress=lambda *told: seen.append(told))
+    assert sum(computed) == 4
+    assert seen[-1] == (7, 7)
+    monkeypatch.setattr(features, "find_equal", lambda encoded: np.arange(encoded.rows))
+    with counting() as computed:
+        each = run(facts, repeated, tmp_path / "each", (4,), pooled=pooled)
+    assert sum(computed) == 7
+    np.testing.assert_allclose(found[4], each[4], atol=4e-3)
+
+
+@pytest.mark.usefixtures("small_batches")
+def test_a_break_between_equal_rows_loses_none(facts, repeated, tmp_path):
+    with counting() as computed:
+        break_off(facts, repeated, tmp_path / "x", 2)
+        found = run(facts, repeated, tmp_path / "x", (4,))[4]
+    assert sum(computed) == 4
+    np.testing.assert_array_equal(found, run(facts, repeated, tmp_path / "whole", (4,))[4])
+
+
 @pytest.mark.usefixtures("small_batches")
 def test_other_layers_do_not_go_on_from_it(facts, encoded, tmp_path, monkeypatch):
     monkeypatch.setattr(features, "SPARE_ROWS", 0)
@@ -171,6 +202,17 @@ def test_full_disk_is_said_before_anything_is_written(facts, encoded, tmp_path, 
         run(facts, encoded, tmp_path, (4,))
     assert caught.value.code == "disk_features"
     assert list_content(tmp_path) == []
+
+
+def test_room_for_what_comes_later_is_asked_for_at_once(facts, encoded, tmp_path, monkeypatch):
+    needed = len(encoded.input_ids) * facts.hidden_size * 2
+    free = type("Usage", (), {"free": int(needed * 1.5)})()
+    monkeypatch.setattr(features, "SPARE_ROWS", 0)
+    monkeypatch.setattr(features.shutil, "disk_usage", lambda folder: free)
+    with pytest.raises(ResourceError) as caught:
+        run(facts, encoded, tmp_path, (4,), later=len(encoded.input_ids))
+    assert caught.value.code == "disk_features"
+    run(facts, encoded, tmp_path, (4,))
 
 
 def test_failing_write_is_a_sentence(facts, encoded, tmp_path, monkeypatch):

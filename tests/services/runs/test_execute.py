@@ -80,7 +80,7 @@ def test_folder_and_report(folder, backbone):
     logged = [json.loads(line) for line in (folder / "run" / "events.jsonl").read_text().splitlines()]
     assert logged == json.loads(json.dumps(events))
     assert [event["phase"] for event in events if event["kind"] == "phase"] == [
-        "reading", "features", "training", "evaluating", "saving",
+        "reading", "features", "training", "features", "evaluating", "saving",
     ]  # fmt: skip
     assert events[-1]["kind"] == "done"
 
@@ -257,9 +257,11 @@ def test_command_line_lists_and_clears_what_is_cached(folder, backbone, capsys):
     execute(folder, backbone)
     assert main(["cache"]) == 0
     listed = json.loads(capsys.readouterr().out)
-    assert sorted(entry["kind"] for entry in listed["entries"]) == ["rows", "states"]
+    assert sorted((entry["kind"], entry["data"], entry["rows"]) for entry in listed["entries"]) == [
+        ("rows", folder.name, 150), ("states", folder.name, 120), ("states", f"{folder.name}/test", 30),
+    ]  # fmt: skip
     assert {entry["backbone"] for entry in listed["entries"]} == {"bert"}
-    assert all(entry["rows"] == 150 and not entry["in_use"] for entry in listed["entries"])
+    assert not any(entry["in_use"] for entry in listed["entries"])
     assert main(["cache", "--limit", "1.5"]) == 0
     assert json.loads(capsys.readouterr().out)["limit"] == 1_500_000_000
     assert main(["cache", "--clear"]) == 0
@@ -282,7 +284,7 @@ def test_a_second_run_neither_tokenises_nor_runs_the_backbone(folder, backbone, 
         raise AssertionError("computed again")
 
     monkeypatch.setattr("chain_core.data.encoded_files.encode_chunks", refuse)
-    monkeypatch.setattr("chain_core.training.assemble.load_lower", refuse)
+    monkeypatch.setattr("chain_core.training.hidden.load_lower", refuse)
     second, _ = execute(folder, backbone, name="again")
     assert first["test"] == second["test"]
 

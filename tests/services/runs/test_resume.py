@@ -8,6 +8,7 @@ import itertools
 import json
 import shutil
 import weakref
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -17,8 +18,10 @@ from safetensors import SafetensorError
 from chain_core.config import resolve_config
 from chain_core.data.store import list_data_sets
 from chain_core.errors import ResourceError, RunError
+from chain_core.modeling.backbones import features
 from chain_core.modeling.device import is_out_of_memory
 from chain_core.modeling.model import ChainModel
+from chain_core.paths import get_folder
 from chain_core.services.runs.execute import execute_run
 from chain_core.storage.locks import hold_folder
 from chain_core.training import pruning
@@ -96,6 +99,7 @@ WAYS = {
     },
     "weights averaged": {"backbone": {"tuning": "full", "layers": 1}, "train": {"average": 0.3, "epochs": 3}},
     "links by muon": {"backbone": {"tuning": "full", "layers": 1}, "train": {"optimiser": "muon", "epochs": 3}},
+    "test rows in a file": {"data": {"train": "train.jsonl", "validation": 0.25, "test": "other.jsonl"}},
     "early": {"train": {"epochs": 12, "patience": 1, "metric": "intent/accuracy"}},
     "copies of rows, in parts": {"augment": {"copies": 1}, "train": {"accumulate": 3}},
     "easy rows left out": {"train": {"epochs": 5, "batch_size": 4, "prune": 0.9}},
@@ -244,6 +248,30 @@ def test_a_stopped_run_can_be_taken_up_again(folder, encoder):
     events = interrupt(folder, mapping, "left", "stop")
     assert events[-1]["reason"] == "stopped"
     run(folder, mapping, "left", resume=True)
+    assert_same_run(folder / "untouched", folder / "left")
+
+
+@pytest.mark.parametrize("word", ["stop", "pause"])
+def test_test_rows_are_read_after_a_stop_and_over_a_pause(folder, encoder, word, monkeypatch):
+    """What asks for it while they are read: a stop has been heeded, a pause goes on from where it was."""
+    monkeypatch.setattr(features, "TOKENS_PER_BATCH", 16)
+    mapping = build_mapping(encoder, data={"train": "train.jsonl", "validation": 0.25, "test": "other.jsonl"})
+    run(folder, mapping, "untouched")
+    shutil.rmtree(get_folder("features"))
+    events: list[dict] = []
+
+    def read():
+        return (
+            word if sum(event.get("phase") == "features" and event["kind"] == "phase" for event in events) > 1 else ""
+        )
+
+    with suppress(Paused):
+        run(folder, mapping, "left", events, read_control=read)
+    trained = [event for event in events if event["kind"] == "epoch"]
+    assert len(trained) == 2
+    assert (events[-1]["kind"] == "done") == (word == "stop")
+    if word == "pause":
+        assert not [event for event in run(folder, mapping, "left", resume=True) if event["kind"] == "step"]
     assert_same_run(folder / "untouched", folder / "left")
 
 

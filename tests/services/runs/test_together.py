@@ -14,7 +14,7 @@ from chain_core.training import pruning
 from tests.services.resuming import assert_same_run, interrupt, read_log, run
 from tests.services.runs.launching import start_two
 from tests.services.runs.together import LEAST_BATCHES
-from tests.tiny import add_mask_token, build_commands, save_tiny_backbone, write_rows
+from tests.tiny import WORDS, add_mask_token, build_commands, save_tiny_backbone, write_rows
 
 POOLED = {
     "intent": {"kind": "classification", "column": "intent", "depths": [1, "last"], "dropout": 0},
@@ -45,6 +45,7 @@ def build(model: Path, /, *, backbone=None, train=None, heads=TAGGING, **section
 WAYS = {
     "frozen, pooled heads": {"heads": POOLED},
     "frozen, few rows for two": {"train": {"batch_size": 3, "epochs": 1}},
+    "test rows in a file": {"data": {"train": "train.jsonl", "validation": 0.25, "test": "test.jsonl"}},
     "lora, in parts": {"backbone": LORA, "train": {"accumulate": 3}},
     "full, with all that is added": {
         "backbone": {"tuning": "full", "layers": 1},
@@ -71,6 +72,14 @@ CHANGED = ("hidden words, then tasks", "sharded, in parts", "sharded lora")
 DROPOUT = {"heads": {name: {**head, "dropout": 0.3} for name, head in TAGGING.items()}, "backbone": LORA}
 
 
+def make_distinct(rows: list[dict]) -> list[dict]:
+    """No row reads as another one, which would not be computed again."""
+    words = [(WORDS[number % len(WORDS)], WORDS[number // len(WORDS)]) for number in range(len(rows))]
+    return [
+        {**row, "tokens": [row["tokens"][0], *pair, *row["tokens"][3:]]} for row, pair in zip(rows, words, strict=True)
+    ]
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     """What two processes have done, in one launch, and one process beside them."""
@@ -79,7 +88,9 @@ def folder(tmp_path_factory) -> Path:
     # The backbone's own dropout would differ from process to process.
     config = json.loads((model / "config.json").read_text())
     (model / "config.json").write_text(json.dumps({**config, "hidden_dropout_prob": 0.0}))
-    write_rows(folder / "train.jsonl", build_commands(63))
+    rows = make_distinct(build_commands(84))
+    write_rows(folder / "train.jsonl", rows[:63])
+    write_rows(folder / "test.jsonl", rows[63:])
     jobs = [{"name": way, "config": build(model, **options)} for way, options in WAYS.items()]
     jobs[-1]["fail"] = "memory"
     few = jobs[1]  # paused before half of its features are computed, then taken up again
