@@ -88,6 +88,7 @@ PARTS_THAT_DO_NOT_FIT: list[tuple[dict[str, Any], str, str]] = [
     ({"heads": {"a": {"kind": "classification"}}}, "heads.a.column", "missing_key"),
     ({"heads": {"a": {**HEADS["intent"], "crf": True}}}, "heads.a.crf", "option_of_kinds"),
     ({"heads": {"a": {**HEADS["intent"], "separator": "|"}}}, "heads.a.separator", "option_of_kinds"),
+    ({"heads": {"a": {**HEADS["intent"], "threshold": "tuned"}}}, "heads.a.threshold", "option_of_kinds"),
     (
         {"heads": {"a": {"kind": "regression", "column": "s", "label_smoothing": 0.1}}},
         "heads.a.label_smoothing",

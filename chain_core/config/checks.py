@@ -172,6 +172,7 @@ OPTIONS_OF_KINDS = {
     "spans": ("relation",),
     "focal": ("classification", "multilabel", "tagging", "relation"),
     "label_smoothing": tuple(kind for kind in HEAD_KINDS if kind != "regression"),
+    "threshold": ("multilabel", "tagging"),
     "separator": ("multilabel",),
     "pooling": ("classification", "multilabel", "regression", "next_sentence"),
 }

@@ -151,6 +151,9 @@ class HeadConfig(Section):
     focal: Float = Field(default=0.0, ge=0, le=10)
     """Exponent by which sure examples count less (Lin et al. 2017, arXiv 1708.02002); 0: plain cross-entropy."""
     label_smoothing: Float = Field(default=0.0, ge=0, lt=1)
+    threshold: Literal["fixed", "tuned"] = "fixed"
+    """tuned: how readily entities or labels are answered is chosen on the validation rows after training (Minkov et al.
+    2006 for tags; Lipton et al. 2014, arXiv 1402.1892, for labels)."""
     dropout: Float = Field(default=0.1, ge=0, lt=1)
     separator: str | None = Field(default=None, min_length=1, max_length=3)
     """Between the labels of one multilabel cell; null: found from the cells."""

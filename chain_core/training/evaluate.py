@@ -84,7 +84,7 @@ def compute_answers(
             answers.probabilities[key] = np.zeros((len(rows), len(tasks[key[0]].label_space)), np.float32)
     # What a sharded layer is first put together from in inference mode could not be trained with afterwards.
     with torch.inference_mode(not model.sharded), torch.no_grad():
-        for number, part, batch, logits in _run(model, feed, rows, device, dtype, labelled, check, team):
+        for number, part, batch, logits in compute_logits(model, feed, rows, device, dtype, labelled, check, team):
             places = np.array([place[int(row)] for row in part])
             given[places] = True
             for key, values in logits.items():
@@ -138,7 +138,7 @@ def _collect(answers: Answers, tallies: list[Tally], own: np.ndarray, team: Team
     return [tally for pack in packs for tally in pack[-1]]
 
 
-def _run(
+def compute_logits(
     model, feed, rows, device, dtype, labelled, check, team
 ) -> Iterator[tuple[int, np.ndarray, Batch, dict[Key, Tensor]]]:
     """This process's share of the rows in batches: their numbers, rows and logits; a batch for which the memory does

@@ -28,8 +28,8 @@ from chain_core.training.anchors import Anchor
 
 BY_LABEL = {"out.weight": (0,), "out.bias": (0,), "crf.steps": (0, 1), "crf.first": (0,), "crf.last": (0,)}
 """End of a parameter's name in a head -> its dimensions that run over the labels."""
-FITTED = "class_weights"
-"""Counted from the train rows at hand, so never taken over."""
+FITTED = ("class_weights", "shift")
+"""Counted from the rows at hand, so never taken over."""
 
 
 @dataclass(frozen=True)
@@ -156,10 +156,11 @@ def _name_seat(seat: Seat, depth: int) -> tuple[Any, ...]:
 
 def _fits(twin: Seat, seat: Seat) -> bool:
     """Whether the shapes agree but for the dimensions that run over labels."""
-    old, new = twin.state_dict(), seat.state_dict()
-    return set(old) == set(new) and all(
-        _drop(old[name].shape, name) == _drop(new[name].shape, name) for name in old if not name.endswith(FITTED)
+    old, new = (
+        {name: _drop(value.shape, name) for name, value in each.state_dict().items() if not name.endswith(FITTED)}
+        for each in (twin, seat)
     )
+    return old == new
 
 
 def _drop(shape: torch.Size, name: str) -> tuple[int, ...]:

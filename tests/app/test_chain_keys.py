@@ -151,6 +151,7 @@ CHANGES: list[tuple[str, Path_, Any, Any]] = [
     ("words", ("data", "split_seed"), 7, 7),
     ("words", ("data", "encoding"), "utf-8", "utf-8"),
     ("tagging", (*HEAD, "crf"), True, True),
+    ("tagging", (*HEAD, "threshold"), True, "tuned"),
     ("pairs", (*HEAD, "pooling"), "row", "row"),
     ("pairs", (*HEAD, "mixture"), True, True),
     ("pairs", ("backbone", "prefix_length"), 8, 8),

@@ -73,6 +73,21 @@ def test_the_same_chain_answers_as_the_old_one(old, backbone):
     assert not start.kept
 
 
+@pytest.mark.parametrize("threshold", ["fixed", "tuned"])
+def test_a_threshold_is_chosen_anew(old, backbone, tmp_path, threshold):
+    """Whether the old run tuned it or not: the head is kept, its shift is not."""
+    heads = {"slots": {**HEADS["slots"], "threshold": "tuned" if threshold == "fixed" else "fixed"}}
+    write_rows(tmp_path / "train.jsonl", build_commands())
+    mapping = build_mapping(backbone, train={"epochs": 1})
+    execute_run(resolve_config({**mapping, "heads": heads}), tmp_path / "run", folder=tmp_path, emit=lambda event: None)
+    mapping = build_mapping(backbone, start={"run": "run"})
+    mapping["heads"] = {"slots": {**HEADS["slots"], "threshold": threshold}}
+    material, model = prepare(tmp_path, mapping)
+    start = match(tmp_path, model, material)
+    assert start.notes[0]["params"]["heads"] == "slots@2"
+    assert not [name for name in start.weights if name.endswith("shift")]
+
+
 def test_a_longer_chain_judges_as_the_old_one_before_it_learns(old, backbone):
     mapping = build_mapping(backbone, chain={"depth": 3, "taps": [2, 4, 4]}, start={"run": "run"}, train={"epochs": 1})
     mapping["heads"] = {**HEADS, "topics": {"kind": "multilabel", "column": "topics"}}

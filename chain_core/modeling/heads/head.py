@@ -56,6 +56,8 @@ class Head(nn.Module):
 
     class_weights: Tensor
     """(K,) float32, a buffer of heads that choose among labels."""
+    shift: Tensor | None
+    """() float32, a buffer of heads whose threshold is tuned: by how much, in logits, they answer more readily."""
 
     def __init__(self, task: Task, config: HeadConfig, place: Place) -> None:
         super().__init__()
@@ -64,6 +66,7 @@ class Head(nn.Module):
         self.focal = config.focal
         self.norm = nn.LayerNorm(place.width)
         self.dropout = Dropout(config.dropout)
+        self.register_buffer("shift", None)
 
     def compute_loss(self, logits: Tensor, labels: Tensor, batch: Batch) -> Tensor:
         """The mean loss over what is labelled; 0 where nothing is."""

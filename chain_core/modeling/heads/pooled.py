@@ -71,6 +71,8 @@ class MultilabelHead(PooledHead):
     def __init__(self, task: Task, config: HeadConfig, place: Place) -> None:
         super().__init__(task, config, place)
         self.register_buffer("class_weights", torch.ones(len(task.label_space)))
+        if config.threshold == "tuned":
+            self.shift = torch.zeros(())
 
     def compute_loss(self, logits: Tensor, labels: Tensor, batch: Batch) -> Tensor:
         return compute_binary_cross_entropy(logits, labels, self.class_weights, self.smoothing, self.focal)
@@ -79,7 +81,7 @@ class MultilabelHead(PooledHead):
         return int((~labels[:, 0].isnan()).sum())
 
     def decode(self, logits: Tensor, batch: Batch) -> Decoded:
-        probabilities = logits.sigmoid()
+        probabilities = (logits if self.shift is None else logits + self.shift).sigmoid()
         confidence = torch.maximum(probabilities, 1 - probabilities).min(1).values
         return Decoded((probabilities > 0.5).cpu().numpy(), confidence.cpu().numpy(), probabilities.cpu().numpy())
 

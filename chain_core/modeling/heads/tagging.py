@@ -26,6 +26,8 @@ class TaggingHead(Head):
         self.crf = Crf(len(task.label_space)) if config.crf else None
         self.rules = build_bio_rules(task.label_space)
         self.register_buffer("class_weights", torch.ones(len(task.label_space)))
+        if config.threshold == "tuned" and "O" in task.label_space:
+            self.shift = torch.zeros(())
 
     def forward(self, states: Tensor, batch: Batch) -> Tensor:
         assert batch.word_starts is not None
@@ -61,6 +63,9 @@ class TaggingHead(Head):
 
     def decode(self, logits: Tensor, batch: Batch) -> Decoded:
         assert batch.word_mask is not None
+        if self.shift is not None:
+            logits = logits.clone()
+            logits[:, :, self.rules.outside] -= self.shift
         if self.crf is not None:
             tags, sure = self.crf.decode(logits, batch.word_mask, self.rules)
             return Decoded(tags.cpu().numpy(), sure.amin(1).float().cpu().numpy(), None)

@@ -48,6 +48,7 @@ from chain_core.training.feed import Feed
 from chain_core.training.loop import train
 from chain_core.training.outcome import Outcome, StageOutcome
 from chain_core.training.start import Start, match_start
+from chain_core.training.thresholds import tune_thresholds
 
 PATIENCE = 20.0
 """Seconds to wait for a run's folder: whoever holds it should be leaving, its run having been given to another."""
@@ -188,6 +189,8 @@ def _execute(
             feed = complete_feed(material, model, feed, device, dtype, told, late, team)
             seconds["features"] += time.perf_counter() - before
         told({"kind": "phase", "phase": "evaluating"})
+        for note in tune_thresholds(model, feed, material.tasks, device, dtype, lambda: heed(control()), team):
+            told({"kind": "note", **note})
         predict = partial(_predict, material, feed, model, device, dtype, control, team)
         predictions = {split: predict(split) for split in splits}
         told({"kind": "phase", "phase": "saving"})

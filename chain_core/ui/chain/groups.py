@@ -194,6 +194,7 @@ WIDGETS: dict[str, Draw] = {
     "switch": partial(_show_switch, True, False),
     "freeze": partial(_show_switch, "freeze", "train"),
     "balance": partial(_show_switch, "balanced", "none"),
+    "tune": partial(_show_switch, "tuned", "fixed"),
     "column": _show_column,
     "column_pair": _show_column_pair,
     "line_pair": partial(_call, chain_choices.line_pair),

@@ -133,6 +133,7 @@ HEAD = Group(
         Field("label_smoothing", "chain.label_smoothing", "slide", step=0.01, when=smooths),
         Field("focal", "chain.focal", step=0.5, when=weighs_classes),
         Field("class_weights", "chain.class_weights", "balance", when=weighs_classes),
+        Field("threshold", "chain.threshold", "tune", when=has_kind("tagging", "multilabel")),
         Field("separator", "chain.separator", off="chain.automatic", when=has_kind("multilabel")),
     ),
 )

@@ -115,6 +115,22 @@ def test_predictions_file_and_predictor_agree(folder, backbone):
         assert sum(answer["heads"]["intent"]["2"]["probabilities"].values()) == pytest.approx(1, abs=1e-3)
 
 
+def test_a_tuned_threshold_is_taken_home(folder, backbone):
+    """Where three entities of five were overlooked, the likeliest answer is none at all."""
+    rows = [{**row, "slots": ["O"] * 7} if number % 5 < 3 else row for number, row in enumerate(build_commands())]
+    write_rows(folder / "train.jsonl", rows)
+    heads = {"slots": {"kind": "tagging", "column": "slots", "threshold": "tuned"}}
+    report, events = execute(folder, backbone, heads=heads)
+    [note] = [event for event in events if event["kind"] == "note" and event["code"] == "threshold_tuned"]
+    assert note["params"]["after"] == pytest.approx(report["validation"]["slots"]["entity_f1"], abs=1e-4)
+    assert note["params"]["after"] > note["params"]["before"]
+    saved = load_predictions(folder / "run" / "predictions" / "test.parquet")
+    answers = list(
+        load_predictor(folder / "run").predict([{"tokens": tokens} for tokens in saved.table["tokens"].to_pylist()])
+    )
+    assert [answer["heads"]["slots"]["2"]["tags"] for answer in answers] == saved.get_predicted("slots", 2)
+
+
 def test_predictor_splits_plain_text(folder, backbone):
     execute(folder, backbone)
     (answer,) = load_predictor(folder / "run").predict([{"text": "turn the red light"}])

@@ -99,6 +99,7 @@ WAYS = {
     },
     "weights averaged": {"backbone": {"tuning": "full", "layers": 1}, "train": {"average": 0.3, "epochs": 3}},
     "links by muon": {"backbone": {"tuning": "full", "layers": 1}, "train": {"optimiser": "muon", "epochs": 3}},
+    "a threshold": {"heads": {**HEADS, "slots": {**HEADS["slots"], "threshold": "tuned"}}},
     "test rows in a file": {"data": {"train": "train.jsonl", "validation": 0.25, "test": "other.jsonl"}},
     "early": {"train": {"epochs": 12, "patience": 1, "metric": "intent/accuracy"}},
     "copies of rows, in parts": {"augment": {"copies": 1}, "train": {"accumulate": 3}},

@@ -46,6 +46,7 @@ WAYS = {
     "frozen, pooled heads": {"heads": POOLED},
     "frozen, few rows for two": {"train": {"batch_size": 3, "epochs": 1}},
     "test rows in a file": {"data": {"train": "train.jsonl", "validation": 0.25, "test": "test.jsonl"}},
+    "a threshold": {"heads": {**TAGGING, "slots": {**TAGGING["slots"], "threshold": "tuned"}}},
     "lora, in parts": {"backbone": LORA, "train": {"accumulate": 3}},
     "full, with all that is added": {
         "backbone": {"tuning": "full", "layers": 1},
