@@ -78,6 +78,8 @@ def build_race(layers: int) -> list[Contender]:
                             "train": {"backbone_learning_rate": 1e-4, "epochs": 5}}),
         Contender("full-joint", "full fine-tuning, joint", "trainer",
                   {"tuning": "full", "epochs": 8, "batch_size": 32, "learning_rate": 2e-4, "head_learning_rate": 1e-3}),
+        Contender("full-gentle", "full fine-tuning, joint, at half the rate, 5 epochs", "trainer",
+                  {"tuning": "full", "epochs": 5, "batch_size": 32, "learning_rate": 1e-4, "head_learning_rate": 1e-3}),
         Contender("lora-links", "chain, 6 links, LoRA in all layers",
                   settings={"preset": "balanced", "backbone": {"layers": None}, "chain": {"depth": 6}}),
         Contender("textbook", "textbook LoRA, a run a task", "trainer", _TEXTBOOK, each=True),
