@@ -1,8 +1,6 @@
-"""Encoded rows joined, cut apart and compared."""
+"""Encoded rows joined and cut apart."""
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -10,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chain_core.data import encoded_rows
 from chain_core.data.encode import LEXICAL_FEATURES, encode_texts
-from chain_core.data.encoded_rows import find_equal, join_encoded, slice_inputs
+from chain_core.data.encoded_rows import join_encoded, slice_inputs
 from chain_core.data.text import Texts
 from chain_core.modeling.backbones.catalogue import load_tokenizer
 from chain_core.modeling.batch import build_batch
@@ -64,26 +61,3 @@ def test_a_slice_has_the_key_that_its_rows_have_by_themselves(backbone):
     whole, alone = encode(backbone, rows), encode(backbone, rows[1:3])
     assert slice_inputs(whole, 1, 3).compute_key() == alone.compute_key()
     assert slice_inputs(whole, 0, 4) is whole
-
-
-PIECES = st.lists(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 1)), max_size=3), max_size=9)
-
-
-@given(PIECES)
-def test_equal_rows_are_found(backbone, rows):
-    """Of the same ids and the same types; a row of no token equals its like."""
-    flat = [piece for row in rows for piece in row]
-    encoded = replace(
-        encode(backbone, []),
-        input_ids=np.array([number for number, _ in flat], np.int32),
-        token_type_ids=np.array([kind for _, kind in flat], np.int8),
-        offsets=np.cumsum([0, *map(len, rows)]).astype(np.int64),
-    )
-    assert find_equal(encoded).tolist() == [rows.index(row) for row in rows]
-
-
-def test_of_very_many_rows_none_is_looked_for(backbone, monkeypatch):
-    encoded = encode(backbone, ["red", "red", "stop"])
-    assert find_equal(encoded).tolist() == [0, 0, 2]
-    monkeypatch.setattr(encoded_rows, "LARGEST_SEARCH", 3)
-    assert find_equal(encoded).tolist() == [0, 1, 2]

@@ -19,10 +19,10 @@ import numpy as np
 import torch
 
 from chain_core.data.encode import Encoded, make_offsets
-from chain_core.data.encoded_rows import find_equal
 from chain_core.errors import ResourceError
 from chain_core.modeling.backbones.backbone import Backbone
 from chain_core.modeling.backbones.catalogue import compute_weights_key
+from chain_core.modeling.backbones.repeats import find_equal
 from chain_core.modeling.backbones.shards import write_shards
 from chain_core.modeling.batch import Batch, build_batch, list_places
 from chain_core.modeling.chain import compute_pooled
