@@ -22,9 +22,9 @@ from chain_core.modeling.joined import States
 from chain_core.modeling.model import ChainModel
 from chain_core.modeling.reads import needs_places, needs_positions
 from chain_core.modeling.team import SOLO, Team
-from chain_core.training.control import ReadControl, heed_early, watch
+from chain_core.training.control import ReadControl
 from chain_core.training.feed import Feed, Labels, encode_all_labels
-from chain_core.training.hidden import HiddenReader, Part, cut_parts
+from chain_core.training.hidden import HiddenReader, Part, cut_parts, watch_features
 from chain_core.training.language import Reader, build_causal_labels, build_language_feeds
 
 Emit = Callable[[dict[str, Any]], None]
@@ -68,7 +68,7 @@ def build_feed(
     """
     config = material.config
     tell({"kind": "phase", "phase": "features"})
-    sets = _encode(material, tell, _watch(tell, read_control), team)
+    sets = _encode(material, tell, watch_features(tell, read_control), team)
     tests = {name: part.data.test for name, part in config.get_sets().items() if isinstance(part.data.test, str)}
     encoded, parts = join_encoded(sets), cut_parts(sets, material.sets, tests)
     pooled = not needs_positions(config)
@@ -112,7 +112,7 @@ def build_stage_feeds(
     config = material.config
 
     def encode(texts: Texts, source: str) -> Encoded:
-        return _encode_texts(material, texts, source, config.input, _watch(tell, read_control), team)
+        return _encode_texts(material, texts, source, config.input, watch_features(tell, read_control), team)
 
     hidden = _build_reader(material, model, device, dtype, feed.pooled, tell, read_control, team)
 
@@ -180,7 +180,3 @@ def _encode_texts(
 
 def _build_reader(material: Material, model: ChainModel, device, dtype, pooled, tell, read_control, team):
     return HiddenReader(material.facts, model, device, dtype, pooled, material.layers, tell, read_control, team)
-
-
-def _watch(tell: Emit, read_control: ReadControl) -> Callable[[int, int], None]:
-    return watch("features", tell, lambda: heed_early(read_control()))

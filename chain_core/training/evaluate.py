@@ -45,6 +45,11 @@ class Answers:
     gold: dict[str, list[Any]] = field(default_factory=dict)
     """Head -> its gold labels of these rows, as far as they were asked for."""
 
+    def expect(self, key: Key) -> None:
+        """Make room for a head's predictions, so far none."""
+        self.values[key] = [None] * len(self.rows)
+        self.confidence[key] = np.ones(len(self.rows), np.float32)
+
     def list_gold(self, head: str, gold: Mapping[str, pa.Array]) -> list[Any]:
         """A head's gold labels of these rows, as reports hold them; listed once."""
         if head not in self.gold:
@@ -78,8 +83,7 @@ def compute_answers(
     for key in model.chain.active_keys:
         if key[0] not in model.chain.answering_heads:
             continue
-        answers.values[key] = [None] * len(rows)
-        answers.confidence[key] = np.ones(len(rows), np.float32)
+        answers.expect(key)
         if probabilities and tasks[key[0]].kind in ("classification", "multilabel", "relation"):
             answers.probabilities[key] = np.zeros((len(rows), len(tasks[key[0]].label_space)), np.float32)
     # What a sharded layer is first put together from in inference mode could not be trained with afterwards.
@@ -90,7 +94,7 @@ def compute_answers(
             for key, values in logits.items():
                 head = model.chain.get_head(*key)
                 if key in answers.values:
-                    _keep(answers, key, places, head.decode(values, batch), tasks[key[0]], feed, part)
+                    keep_decoded(answers, key, places, head.decode(values, batch), tasks[key[0]], feed, part)
                 if labelled:
                     labels = batch.labels[key[0]]
                     known = head.count_known(labels, batch)
@@ -160,7 +164,10 @@ def compute_logits(
             compute(parts[-1][:1])  # passes are made by all alike
 
 
-def _keep(answers, key: Key, places: np.ndarray, decoded: Decoded, task: Task, feed: Feed, part: np.ndarray):
+def keep_decoded(
+    answers: Answers, key: Key, places: np.ndarray, decoded: Decoded, task: Task, feed: Feed, part: np.ndarray
+) -> None:
+    """Put what a head said of the rows `part` in their places among the answers."""
     if task.kind == "span":
         assert feed.texts is not None
         named = cut_answers(decoded.values, feed.texts.searched.take(part).to_pylist())

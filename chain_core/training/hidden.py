@@ -86,15 +86,14 @@ class HiddenReader:
         NaN, which takes no memory. Tells progress and note events; raises Interruption.
         """
         rows = sum(part.encoded.rows for part in parts if part.later == trained)
-        follow = self.team.follow(self.read_control)
-        watched = watch("features", self.tell, lambda: heed_early(follow()))
+        rest = 0 if trained else sum(part.count(pooled=self.pooled) for part in parts if part.later)
+        watched = watch_features(self.tell, self.team.follow(self.read_control))
         lower = cache(lambda: load_lower(self.facts, self.model.base))
         hidden, done = [], 0
         for part in parts:
             if part.later and not trained:
                 hidden.append(self._make_blank(part))
                 continue
-            rest = 0 if trained else sum(other.count(pooled=self.pooled) for other in parts if other.later)
             hidden.append(self._compute(part, lower, partial(_tell_part, watched, done, rows), rest))
             if part.later == trained:
                 done += part.encoded.rows
@@ -131,6 +130,11 @@ class HiddenReader:
         if needed > limit:
             note = build_note("cache_over_limit", needed=needed / GIGABYTE, limit=limit / GIGABYTE)
             self.tell({"kind": "note", **note})
+
+
+def watch_features(tell: Callable[[dict[str, Any]], None], read_control: ReadControl) -> Callable[[int, int], None]:
+    """The progress of all that is done before anything is trained."""
+    return watch("features", tell, lambda: heed_early(read_control()))
 
 
 def _tell_part(watched: Callable[[int, int], None], before: int, rows: int, done: int, total: int) -> None:

@@ -12,17 +12,14 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import torch
 
-from chain_core.data.answers import drop_starts
 from chain_core.data.cells import Note, build_note
 from chain_core.data.schema import Task
 from chain_core.modeling.heads.head import Head
 from chain_core.modeling.model import ChainModel
 from chain_core.modeling.team import SOLO, Team
-from chain_core.reports.metrics import compute_metrics
-from chain_core.training.evaluate import Key, compute_logits, name_values
+from chain_core.training.evaluate import Answers, Key, compute_logits, compute_scores, keep_decoded
 from chain_core.training.feed import Feed
 
 SHIFTS = (0.0, *(sign * amount / 4 for amount in range(1, 13) for sign in (1, -1)))
@@ -51,14 +48,11 @@ def tune_thresholds(
     if not heads or not len(rows):
         return []
     rows = rows[:: -(-len(rows) // MOST_ROWS)]
-    said = _answer(model, feed, rows, heads, tasks, device, dtype, check)
-    notes = []
-    for key, head in heads.items():
-        task = next(task for task in tasks if task.name == key[0])
-        shift, note = team.lead(partial(_choose, key, task, said[key], rows, feed))
+    said = _answer(model, feed, rows, heads, device, dtype, check)
+    chosen = team.lead(partial(_choose, list(heads), said, tasks, feed))
+    for head, (shift, _) in zip(heads.values(), chosen, strict=True):
         _get_shift(head).fill_(shift)
-        notes += [note] if note is not None else []
-    return notes
+    return [note for _, note in chosen if note is not None]
 
 
 def _get_shift(head: Head) -> torch.Tensor:
@@ -67,38 +61,36 @@ def _get_shift(head: Head) -> torch.Tensor:
 
 
 def _answer(
-    model: ChainModel,
-    feed: Feed,
-    rows: np.ndarray,
-    heads: Mapping[Key, Head],
-    tasks: Sequence[Task],
-    device,
-    dtype,
-    check,
-) -> dict[Key, dict[float, list[Any]]]:
-    """Head -> shift -> its answers to the rows. Every process computes them all: shared layers need all to pass."""
+    model: ChainModel, feed: Feed, rows: np.ndarray, heads: Mapping[Key, Head], device, dtype, check
+) -> dict[float, Answers]:
+    """Shift -> what the heads say of the rows. Every process computes it all: shared layers need all to pass."""
     model.eval()
-    kinds = {task.name: task for task in tasks}
     place = {int(row): index for index, row in enumerate(rows)}
-    words = np.diff(feed.encoded.word_offsets)
-    said: dict[Key, dict[float, list[Any]]] = {key: {shift: [None] * len(rows) for shift in SHIFTS} for key in heads}
+    gold: dict[str, list[Any]] = {}
+    said = {shift: Answers(rows, gold=gold) for shift in SHIFTS}
+    for answers in said.values():
+        for key in heads:
+            answers.expect(key)
     with torch.inference_mode(not model.sharded), torch.no_grad():
         for _, part, batch, logits in compute_logits(model, feed, rows, device, dtype, False, check, SOLO):
+            places = np.array([place[int(row)] for row in part])
             for key, head in heads.items():
-                for shift, answers in said[key].items():
+                for shift, answers in said.items():
                     _get_shift(head).fill_(shift)
-                    values = head.decode(logits[key], batch).values
-                    for row, value in zip(part, name_values(kinds[key[0]], values, words[part]), strict=True):
-                        answers[place[int(row)]] = value
+                    keep_decoded(answers, key, places, head.decode(logits[key], batch), head.task, feed, part)
     return said
 
 
 def _choose(
-    key: Key, task: Task, said: Mapping[float, list[Any]], rows: np.ndarray, feed: Feed
-) -> tuple[float, Note | None]:
-    """The best shift, and what is to be said of it; 0 where no row has a label."""
-    gold = drop_starts(feed.gold[key[0]].take(pa.array(rows))).to_pylist()
-    figures = {shift: compute_metrics(task.kind, gold, answers) for shift, answers in said.items()}
+    keys: Sequence[Key], said: Mapping[float, Answers], tasks: Sequence[Task], feed: Feed
+) -> list[tuple[float, Note | None]]:
+    """For each head the best shift, and what is to be said of it."""
+    scores = {shift: compute_scores(answers, tasks, feed.gold) for shift, answers in said.items()}
+    return [_choose_one(key, {shift: heads[key] for shift, heads in scores.items()}) for key in keys]
+
+
+def _choose_one(key: Key, figures: Mapping[float, Mapping[str, float]]) -> tuple[float, Note | None]:
+    """0, and nothing to say, where no row has a label."""
     if not figures[0.0]:
         return 0.0, None
     metric = next(iter(figures[0.0]))

@@ -14,6 +14,7 @@ from chain_core.modeling.backbones import features
 from chain_core.modeling.backbones.catalogue import load_tokenizer
 from chain_core.services.rows.prepare import prepare_run
 from chain_core.training.assemble import complete_feed
+from chain_core.training.control import ask_nothing
 from chain_core.training.evaluate import compute_answers
 from chain_core.training.hidden import cut_parts
 from tests.tiny import build_commands, write_rows
@@ -75,8 +76,8 @@ def computed(monkeypatch):
     return counts
 
 
-def complete(ready, tell=lambda event: None, read_control=lambda: ""):
-    return complete_feed(ready.material, ready.model, ready.feed, CPU, torch.float32, tell, read_control)
+def complete(ready, tell=lambda event: None):
+    return complete_feed(ready.material, ready.model, ready.feed, CPU, torch.float32, tell, ask_nothing)
 
 
 def test_training_does_without_test_rows(backbone, tmp_path, computed):

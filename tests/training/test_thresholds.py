@@ -21,10 +21,10 @@ HEADS = {
 MAIN = {"slots": "entity_f1", "topics": "micro_f1"}
 
 
-def prepare(backbone, folder, heads=HEADS, **sections):
+def prepare(backbone, folder, heads=HEADS):
     write_rows(folder / "train.jsonl", build_commands())
     data = {"train": "train.jsonl", "validation": 0.3}
-    mapping = {"data": data, "backbone": {"name": str(backbone)}, "heads": heads, **PLAIN, **sections}
+    mapping = {"data": data, "backbone": {"name": str(backbone)}, "heads": heads, **PLAIN}
     mapping["train"] = {**PLAIN["train"], "epochs": 1, "learning_rate": 1e-3}
     ready = get_ready(mapping, folder)
     finish(ready.train())
@@ -32,14 +32,12 @@ def prepare(backbone, folder, heads=HEADS, **sections):
 
 
 def tune(ready):
-    check = lambda: None  # noqa: E731
-    return tune_thresholds(ready.model, ready.feed, ready.material.tasks, CPU, torch.float32, check, SOLO)
+    return tune_thresholds(ready.model, ready.feed, ready.material.tasks, CPU, torch.float32, lambda: None, SOLO)
 
 
-def judge(ready, head, rows=None):
+def judge(ready, head):
     """The head's main figure and its loss on the validation rows."""
-    rows = ready.feed.splits["validation"] if rows is None else rows
-    answers = compute_answers(ready.model, ready.feed, rows, CPU, torch.float32)
+    answers = compute_answers(ready.model, ready.feed, ready.feed.splits["validation"], CPU, torch.float32)
     scores = compute_scores(answers, ready.material.tasks, ready.feed.gold)[head, 2]
     return scores[MAIN[head]], scores["loss"]
 
@@ -123,10 +121,10 @@ def test_a_head_that_depths_share_is_judged_at_the_deepest(backbone, tmp_path):
 def test_without_a_labelled_validation_row_it_stays(backbone, tmp_path):
     ready = prepare(backbone, tmp_path)
     gold = ready.feed.gold["slots"].take(torch.arange(0).numpy())
-    ready.feed.gold["slots"] = type(gold).from_pandas([None] * 120, type=gold.type)  # type: ignore[index]
+    ready.feed.gold["slots"] = type(gold).from_pandas([None] * 120, type=gold.type)
     assert [note["params"]["head"] for note in tune(ready)] == ["topics"]
     assert ready.model.chain.get_head("slots", 2).shift == 0
-    ready.feed.splits["validation"] = np.zeros(0, np.int64)  # type: ignore[index]
+    ready.feed.splits["validation"] = np.zeros(0, np.int64)
     assert tune(ready) == []
 
 
