@@ -66,13 +66,13 @@ def build_mapping(backbone, **sections):
 @pytest.fixture
 def computed(monkeypatch):
     """How many rows each pass over the backbone is of."""
-    counts, before = [], features._run
+    counts, before = [], features.run_passes
 
     def run(lower, encoded, *given):
         counts.append(encoded.rows)
         return before(lower, encoded, *given)
 
-    monkeypatch.setattr(features, "_run", run)
+    monkeypatch.setattr(features, "run_passes", run)
     return counts
 
 

@@ -99,10 +99,10 @@ def test_each_set_is_computed_once(backbone, tmp_path, monkeypatch):
     """However it is joined: what was computed for it alone is found again, and progress is that of all rows."""
     write_sets(tmp_path)
     _, _, alone = get_ready(build_mapping(backbone, "second"), tmp_path)
-    computed, compute = [], features._run
+    computed, compute = [], features.run_passes
     monkeypatch.setattr(
         features,
-        "_run",
+        "run_passes",
         lambda lower, encoded, *rest: [computed.append(encoded.rows), compute(lower, encoded, *rest)][1],
     )
     events = []

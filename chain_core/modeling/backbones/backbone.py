@@ -8,6 +8,8 @@ cut, and a hook puts the given states in front of the first layer that is left.
 
 from __future__ import annotations
 
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -20,6 +22,20 @@ from chain_core.modeling.backbones.catalogue import BackboneFacts
 from chain_core.modeling.backbones.ranks import RankSchedule
 from chain_core.modeling.backbones.tuning import get_final_rank, tune
 from chain_core.modeling.dropout import Dropout
+
+
+@dataclass
+class _Call:
+    """One pass through a backbone."""
+
+    backbone: Backbone
+    given: Tensor | None
+    shift: Tensor | None
+    states: dict[int, Tensor] = field(default_factory=dict)
+
+
+_CALL: ContextVar[_Call | None] = ContextVar("call", default=None)
+"""This thread's, only while the model runs: a link may call a layer as well."""
 
 
 class Backbone(nn.Module):
@@ -38,9 +54,6 @@ class Backbone(nn.Module):
         self._last = last
         self.ranks: RankSchedule | None = None
         """Of AdaLoRA alone."""
-        self._given: Tensor | None = None
-        self._shift: Tensor | None = None
-        self._states: dict[int, Tensor] | None = None  # only while the model runs: a link may call a layer as well
         layers = find_layers(model, last)
         kept = layers[start:stop]
         del layers[:]
@@ -51,21 +64,26 @@ class Backbone(nn.Module):
 
     def _enter(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]):
         """Before the first layer: put the given state in place of the embeddings, or keep them; add the shift."""
-        if self._states is None:
+        call = self._get_call()
+        if call is None:
             return None
         entering = args[0] if args else kwargs["hidden_states"]
-        if self._given is not None:
-            entering = self._given
-        if self._shift is not None:
-            entering = entering + self._shift
-        self._states[self.start] = entering
+        if call.given is not None:
+            entering = call.given
+        if call.shift is not None:
+            entering = entering + call.shift
+        call.states[self.start] = entering
         if args:
             return (entering, *args[1:]), kwargs
         return args, {**kwargs, "hidden_states": entering}
 
     def _keep(self, number: int, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-        if self._states is not None:
-            self._states[number] = output[0] if isinstance(output, tuple) else output
+        if call := self._get_call():
+            call.states[number] = output[0] if isinstance(output, tuple) else output
+
+    def _get_call(self) -> _Call | None:
+        call = _CALL.get()
+        return call if call and call.backbone is self else None
 
     def forward(
         self,
@@ -91,15 +109,15 @@ class Backbone(nn.Module):
                 inputs["token_type_ids"] = token_type_ids
         if hasattr(self.model.config, "use_cache"):
             inputs["use_cache"] = False
-        states: dict[int, Tensor] = {}
-        self._given, self._shift, self._states = given, shift, states
+        call = _Call(self, given, shift)
+        token = _CALL.set(call)
         try:
             output = self.model(**inputs)
         finally:
-            self._given, self._shift, self._states = None, None, None
+            _CALL.reset(token)
         if self.stop == self._last:
-            states[self.stop] = output.last_hidden_state
-        return states
+            call.states[self.stop] = output.last_hidden_state
+        return call.states
 
 
 ATTENTION_DROPOUT = ("attention_probs_dropout_prob", "attention_dropout", "attn_pdrop")
@@ -143,9 +161,14 @@ SHORT_ROWS = 128
 seventh of the whole pass."""
 
 
+def is_short(length: int) -> bool:
+    """Whether rows of so many positions are."""
+    return length <= SHORT_ROWS
+
+
 def choose_attention(model: Any, mask: Tensor) -> None:
     """The kernel for rows as long as those of `mask`, (B, T), on its device."""
-    wanted = "eager" if mask.device.type == "cpu" and mask.shape[1] <= SHORT_ROWS else "sdpa"
+    wanted = "eager" if mask.device.type == "cpu" and is_short(mask.shape[1]) else "sdpa"
     if model.config._attn_implementation != wanted:
         model.set_attn_implementation(wanted)
 

@@ -22,28 +22,23 @@ from chain_core.data.encode import Encoded, make_offsets
 from chain_core.errors import ResourceError
 from chain_core.modeling.backbones.backbone import Backbone
 from chain_core.modeling.backbones.catalogue import compute_weights_key
+from chain_core.modeling.backbones.passes import HalfOverflow, run_passes
 from chain_core.modeling.backbones.repeats import find_equal
 from chain_core.modeling.backbones.shards import write_shards
-from chain_core.modeling.batch import Batch, build_batch, list_places
-from chain_core.modeling.chain import compute_pooled
-from chain_core.modeling.device import autocast
-from chain_core.modeling.halving import Halving
+from chain_core.modeling.batch import list_places
 from chain_core.modeling.team import SOLO, Team
 from chain_core.storage.disk import reserve
 from chain_core.storage.entries import make_room, touch_entry
 from chain_core.storage.leases import read_leased
-from chain_core.storage.partial import Abandon
 
 VERSION = 3
 """Of what is kept of a pass: a change computes again. 3: a causal backbone's vector is its last position, and more
 families are known to be causal."""
 TOKENS_PER_BATCH = 4096
-TOKENS_ON_CPU = 2048
+TOKENS_ON_CPU = 1024
 """Fewer there: what a layer makes of them still lies in the processor's cache when the next product reads it."""
 SPARE_ROWS = 100_000
 """Up to so many vectors of all layers together are kept though only some layers are asked for: 80 MB of width 384."""
-LARGEST_HALF = 60_000.0
-"""States are kept as float16; beyond this they are kept as float32."""
 
 
 def compute_features(
@@ -77,8 +72,8 @@ def compute_features(
     told = {**meta, "rows": encoded.rows, "tokens": len(encoded.input_ids)}
 
     def fill(missing: Mapping[int, str]) -> None:
-        for stored in (np.float16, np.float32):
-            with suppress(_HalfOverflow):
+        for stored in ("float16", "float32"):
+            with suppress(HalfOverflow):
                 lower = team.together(load_lower)
                 _write(lower, encoded, missing, folder, device, dtype, pooled, told, progress, stored, later, team)
                 return
@@ -113,10 +108,6 @@ def _open(path: Path) -> np.ndarray:
     return np.asarray(np.load(path, mmap_mode="r"))
 
 
-class _HalfOverflow(Abandon):
-    """A state too large for float16."""
-
-
 def _write(lower, encoded, names, folder, device, dtype, pooled, meta, progress, stored, later, team) -> None:
     """Compute the layers of `names` and write them, each under its name."""
     width = lower.model.config.hidden_size
@@ -129,14 +120,9 @@ def _write(lower, encoded, names, folder, device, dtype, pooled, meta, progress,
 
     def read(batches: Sequence[np.ndarray]) -> Iterator[tuple[np.ndarray, Mapping[int, np.ndarray]]]:
         passes = [rows[first[rows] == rows] for rows in batches]
-        computed = _run(lower, encoded, list(names), device, dtype, pooled, passes)
+        computed = run_passes(lower, encoded, list(names), device, dtype, pooled, getattr(torch, stored), passes)
         for rows, (distinct, found) in zip(batches, computed, strict=True):
-            states = found if len(distinct) == len(rows) else _repeat(found, rows, first, encoded.lengths, pooled)
-            if stored is np.float16 and any(
-                len(state) and float(np.abs(state).max()) > LARGEST_HALF for state in states.values()
-            ):
-                raise _HalfOverflow
-            yield rows, states
+            yield rows, found if len(distinct) == len(rows) else _repeat(found, rows, first, encoded.lengths, pooled)
 
     def check_room(copies: int) -> None:
         needed = len(names) * (count(np.arange(encoded.rows)) * copies + later) * width * np.dtype(stored).itemsize
@@ -149,7 +135,7 @@ def _write(lower, encoded, names, folder, device, dtype, pooled, meta, progress,
     def find(rows: np.ndarray) -> np.ndarray:
         return rows if pooled else list_places(encoded.offsets, rows)
 
-    plan = "\n".join((*sorted(names.values()), np.dtype(stored).name, str(tokens), "equal rows once"))
+    plan = "\n".join((*sorted(names.values()), stored, str(tokens), "equal rows once"))
     try:
         write_shards(
             team, folder, hashlib.sha256(plan.encode()).hexdigest()[:8], names, batches, read, meta=meta,
@@ -177,34 +163,11 @@ def _repeat(states: Mapping[int, np.ndarray], rows, first, lengths, pooled: bool
     return {layer: state[index] for layer, state in states.items()}
 
 
-def _create(path: Path, dtype: Any, shape: tuple[int, int]) -> np.ndarray:
+def _create(path: Path, dtype: str, shape: tuple[int, int]) -> np.ndarray:
     """A new file as an array to write to, its space taken."""
     array = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
     reserve(path)
     return np.asarray(array)
-
-
-def _run(
-    lower, encoded, layers, device, dtype, pooled, batches
-) -> Iterator[tuple[np.ndarray, Mapping[int, np.ndarray]]]:
-    """Each batch's rows with their states, in more passes than one where memory is short."""
-    lower.to(device).eval()
-    halving = Halving()
-    for rows in batches:
-        found = halving.run(rows, lambda part: _pass(lower, build_batch(encoded, part), layers, device, dtype, pooled))
-        parts = [states for _, states in found]
-        yield rows, {layer: np.concatenate([part[layer] for part in parts]) for layer in layers}
-
-
-@torch.inference_mode()
-def _pass(lower, batch: Batch, layers, device, dtype, pooled) -> dict[int, np.ndarray]:
-    """Layer -> states of the batch's tokens, row after row, or vectors of its rows."""
-    batch = batch.to(device)
-    with autocast(device, dtype):
-        states = lower(batch.mask, batch.input_ids, batch.token_type_ids)
-    if not pooled:
-        return {layer: states[layer][batch.mask].float().cpu().numpy() for layer in layers}
-    return {layer: compute_pooled(states[layer], batch.mask, causal=lower.causal).cpu().numpy() for layer in layers}
 
 
 def split_by_tokens(lengths: np.ndarray, rows: np.ndarray, tokens: int) -> Iterator[np.ndarray]:

@@ -13,7 +13,7 @@ import torch
 from chain_core.data.encode import encode_texts
 from chain_core.data.text import Texts
 from chain_core.errors import ResourceError
-from chain_core.modeling.backbones import features
+from chain_core.modeling.backbones import features, passes
 from chain_core.modeling.backbones.catalogue import load_tokenizer, read_facts
 from chain_core.modeling.backbones.features import compute_cache_key, compute_features
 from chain_core.modeling.batch import build_batch
@@ -90,15 +90,16 @@ class Break(Exception):
 
 @contextmanager
 def counting():
-    """How many rows each pass through the backbone reads."""
-    computed, before = [], features._pass
+    """How many rows each pass through the backbone reads, one after the other."""
+    computed, before = [], passes._pass
 
     def count(lower, batch, *given):
         computed.append(len(batch.mask))
         return before(lower, batch, *given)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(features, "_pass", count)
+        patch.setattr(passes, "_pass", count)
+        patch.setattr(passes, "MOST_PASSES", 1)
         yield computed
 
 
@@ -185,14 +186,14 @@ def test_nothing_is_kept_of_what_is_of_no_use(facts, encoded, tmp_path, monkeypa
     """A number too large for half precision: all begins anew, and that is what a break keeps."""
     states = run(facts, encoded, tmp_path / "whole", (4,))[4]
     lengths = np.sort(encoded.lengths)[::-1]
-    monkeypatch.setattr(features, "LARGEST_HALF", float(np.abs(states).max()) * 0.999)
+    monkeypatch.setattr(passes, "LARGEST_HALF", float(np.abs(states).max()) * 0.999)
     [left] = break_off(facts, encoded, tmp_path / "x", 4)
     assert np.load(left / "layer-4.npy").dtype == np.float32
     assert len(np.load(left / "layer-4.npy")) == lengths.sum()
 
 
 def test_too_large_for_half_precision_is_kept_in_single(facts, encoded, tmp_path, monkeypatch):
-    monkeypatch.setattr(features, "LARGEST_HALF", 1e-3)
+    monkeypatch.setattr(passes, "LARGEST_HALF", 1e-3)
     assert run(facts, encoded, tmp_path, (4,))[4].dtype == np.float32
 
 

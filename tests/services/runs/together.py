@@ -74,18 +74,18 @@ def do(job: dict[str, Any], folder: Path, team: Any) -> dict[str, Any]:
 @contextmanager
 def counting(computed: list[int]) -> Any:
     """Adds the rows of each batch of features that this process computes."""
-    before = features._run
+    before = features.run_passes
 
     def run(*given: Any) -> Any:
         for rows, states in before(*given):
             computed.append(len(rows))
             yield rows, states
 
-    features._run = run
+    features.run_passes = run
     try:
         yield
     finally:
-        features._run = before
+        features.run_passes = before
 
 
 @contextmanager

@@ -45,8 +45,8 @@ def test_a_depth_sweep_reads_the_backbone_once(sweep: Sweep, tmp_path: Path, hom
 
     passes: list[list[int]] = []
     monkeypatch.setattr(features, "SPARE_ROWS", 0)
-    before = features._run
-    monkeypatch.setattr(features, "_run", lambda *given: passes.append(sorted(given[2])) or before(*given))
+    before = features.run_passes
+    monkeypatch.setattr(features, "run_passes", lambda *given: passes.append(sorted(given[2])) or before(*given))
     assert sweep("--axis", "chain.depth=0..4") == 0
     assert passes == [[1, 2, 3, 4]], "the first run keeps what the others read"
     assert [run["settings"]["chain.depth"] for run in read_json(tmp_path)["runs"]] == [0, 1, 2, 3, 4]
