@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import threading
 from contextlib import contextmanager
 
 import numpy as np
@@ -169,6 +170,22 @@ def test_a_break_between_equal_rows_loses_none(facts, repeated, tmp_path):
         found = run(facts, repeated, tmp_path / "x", (4,))[4]
     assert sum(computed) == 4
     np.testing.assert_array_equal(found, run(facts, repeated, tmp_path / "whole", (4,))[4])
+
+
+@pytest.mark.usefixtures("small_batches")
+def test_no_pass_goes_on_after_a_break(facts, encoded, tmp_path):
+    def stop(done, total):
+        raise Break
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(4)
+    try:
+        with pytest.raises(Break):
+            run(facts, encoded, tmp_path, (4,), progress=stop)
+        assert not [thread for thread in threading.enumerate() if "ThreadPoolExecutor" in thread.name]
+        assert torch.get_num_threads() == 4
+    finally:
+        torch.set_num_threads(threads)
 
 
 @pytest.mark.usefixtures("small_batches")
