@@ -35,7 +35,7 @@ PRESETS: dict[str, dict[str, Any]] = {
             "batch_size": 32,
             "optimiser": "muon",
             "learning_rate": 1e-3,
-            "backbone_learning_rate": 2e-4,
+            "backbone_learning_rate": 1e-4,
         },
     },
 }
