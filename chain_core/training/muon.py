@@ -4,6 +4,9 @@ A gradient's few large singular values outweigh all it says besides; an update w
 teaches every direction at once, and so takes fewer steps (Jordan et al. 2024,
 https://kellerjordan.github.io/posts/muon/). Scaled to the size of an AdamW update, it takes about the same learning
 rates (Liu et al. 2025, arXiv 2502.16982).
+
+Finding that matrix is most of its work, and what it is found of, the mean of many gradients, hardly changes from step
+to step. So a matrix moves in every second step alone, twice as far; half of them in the one, half in the other.
 """
 
 from __future__ import annotations
@@ -17,6 +20,8 @@ from torch import Tensor
 MOMENTUM = 0.95
 RMS = 0.2
 """Of an AdamW update's elements, in learning rates."""
+EVERY = 2
+"""Steps of which a matrix moves in one, by that many at once: at 2 training ends as well as at 1, at 4 less so."""
 _POLYNOMIALS = (
     (8.0934, -23.6204, 17.4462),
     (3.6366, -2.7219, 0.5365),
@@ -54,7 +59,7 @@ class Muon(torch.optim.AdamW):
         return loss
 
     def _move(self, group: dict[str, Any]) -> None:
-        for matrix in group["params"]:
+        for number, matrix in enumerate(group["params"]):
             if matrix.grad is None:
                 continue
             state = self.state[matrix]
@@ -62,10 +67,13 @@ class Muon(torch.optim.AdamW):
                 state["step"], state["exp_avg"] = torch.zeros(()), torch.zeros_like(matrix)
             state["step"] += 1
             state["exp_avg"].lerp_(matrix.grad, 1 - MOMENTUM)
+            if (int(state["step"]) + number) % EVERY:
+                continue
             ahead = matrix.grad.lerp(state["exp_avg"], MOMENTUM)  # Nesterov's
             update = orthogonalise(ahead, self._dtype)
-            matrix.mul_(1 - group["lr"] * group["weight_decay"])
-            matrix.add_(update, alpha=-group["lr"] * RMS * max(matrix.shape) ** 0.5)
+            rate = group["lr"] * EVERY
+            matrix.mul_(1 - rate * group["weight_decay"])
+            matrix.add_(update, alpha=-rate * RMS * max(matrix.shape) ** 0.5)
 
 
 def orthogonalise(matrix: Tensor, dtype: torch.dtype) -> Tensor:

@@ -48,8 +48,9 @@ def test_no_gradient_moves_nothing(dtype):
 
 
 def test_updates_are_those_of_torchs_own(monkeypatch):
-    """With its polynomial, five times, in its precision."""
+    """With its polynomial, five times, in its precision, and in every step."""
     monkeypatch.setattr(muon, "_POLYNOMIALS", JORDANS)
+    monkeypatch.setattr(muon, "EVERY", 1)
     torch.manual_seed(0)
     ours = [torch.nn.Parameter(torch.randn(shape)) for shape in ((24, 16), (16, 24), (16, 16))]
     theirs = [torch.nn.Parameter(matrix.detach().clone()) for matrix in ours]
@@ -63,6 +64,26 @@ def test_updates_are_those_of_torchs_own(monkeypatch):
         second.step()
     for one, other in zip(ours, theirs, strict=True):
         torch.testing.assert_close(one, other, atol=1e-3, rtol=0)
+
+
+def test_matrices_take_turns_and_move_twice_as_far():
+    torch.manual_seed(0)
+    before = torch.randn(6, 4)
+    matrices = [torch.nn.Parameter(before.clone()) for _ in range(3)]
+    optimiser = Muon([{"params": matrices, "lr": 0.01, "weight_decay": 0.1, "orthogonal": True}])
+    kept = [before, before, before]
+    mean = torch.zeros_like(before)
+    for step in range(1, 5):
+        gradient = torch.randn_like(before)
+        mean = mean.lerp(gradient, 1 - muon.MOMENTUM)
+        for matrix in matrices:
+            matrix.grad = gradient.clone()
+        optimiser.step()
+        update = orthogonalise(gradient.lerp(mean, muon.MOMENTUM), torch.float32)
+        for number, (matrix, old) in enumerate(zip(matrices, kept, strict=True)):
+            moved = old * (1 - 0.02 * 0.1) - 0.02 * muon.RMS * 6**0.5 * update
+            torch.testing.assert_close(matrix.detach(), old if (step + number) % 2 else moved)
+        kept = [matrix.detach().clone() for matrix in matrices]
 
 
 def test_what_it_does_not_move_is_adamws():
