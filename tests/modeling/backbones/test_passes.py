@@ -78,6 +78,16 @@ def test_side_by_side_is_as_one_after_the_other(facts, encoded, monkeypatch, poo
             np.testing.assert_allclose(values, states_alone[layer], atol=1e-5 if dtype == torch.float32 else 0.05)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_same_numbers_every_time(facts, encoded, dtype):
+    """Whichever thread computes a batch, and whatever runs beside it."""
+    first = list(run(facts, encoded, dtype=dtype))
+    for _ in range(3):
+        for (_, states), (_, again) in zip(first, run(facts, encoded, dtype=dtype), strict=True):
+            for layer, values in states.items():
+                np.testing.assert_array_equal(values, again[layer])
+
+
 def test_no_more_at_a_time_than_allowed(facts, encoded, monkeypatch):
     monkeypatch.setattr(passes, "MOST_PASSES", 2)
     _, most = watch_threads(monkeypatch)
