@@ -6,6 +6,7 @@ sixths of the time of one after the other.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -57,13 +58,19 @@ def run_passes(
         parts = [{layer: _round(state, stored) for layer, state in states.items()} for _, states in found]
         return rows, {layer: np.concatenate([part[layer] for part in parts]) for layer in layers}
 
-    abreast = min(torch.get_num_threads(), MOST_PASSES) if device.type == "cpu" else 1
+    abreast = count_abreast(torch.get_num_threads()) if device.type == "cpu" else 1
     if abreast == 1:
         yield from map(compute, batches)
         return
     # Passes side by side share the module, and with it the kernel of its attention.
     for _, alike in groupby(batches, key=lambda rows: is_short(int(encoded.lengths[rows].max()))):
         yield from _map_abreast(compute, alike, abreast)
+
+
+def count_abreast(threads: int) -> int:
+    """How many passes share so many threads: as many as may be without leaving many of them idle."""
+    each = math.ceil(threads / MOST_PASSES)
+    return threads // each
 
 
 def _round_weights(lower: nn.Module, dtype: torch.dtype) -> None:

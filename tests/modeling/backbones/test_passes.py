@@ -47,27 +47,28 @@ def run(facts, encoded, *, dtype=torch.float32, pooled=False, stored=torch.float
     return run_passes(lower, encoded, [0, 4], CPU, dtype, pooled, stored, np.arange(ROWS).reshape(-1, 3))
 
 
-def watch_threads(monkeypatch):
-    """The threads that have made a pass, and how many passes ran at the same time at most."""
-    names, running, most, real = set(), [], [0], passes._pass
+def watch_passes(monkeypatch):
+    """The threads that make passes; the lengths of the rows of all that run, as often as one begins."""
+    names, running, seen, real = set(), [], [], passes._pass
 
-    def watched(*given):
+    def watched(lower, batch, *given):
+        length = batch.mask.shape[1]
         names.add(threading.current_thread().name)
-        running.append(1)
-        most[0] = max(most[0], len(running))
+        running.append(length)
+        seen.append(list(running))
         try:
-            return real(*given)
+            return real(lower, batch, *given)
         finally:
-            running.pop()
+            running.remove(length)
 
     monkeypatch.setattr(passes, "_pass", watched)
-    return names, most
+    return names, seen
 
 
 @pytest.mark.parametrize("pooled", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_side_by_side_is_as_one_after_the_other(facts, encoded, monkeypatch, pooled, dtype):
-    names, _ = watch_threads(monkeypatch)
+    names, _ = watch_passes(monkeypatch)
     found = list(run(facts, encoded, dtype=dtype, pooled=pooled))
     assert len(names) > 1
     monkeypatch.setattr(passes, "MOST_PASSES", 1)
@@ -90,9 +91,16 @@ def test_the_same_numbers_every_time(facts, encoded, dtype):
 
 def test_no_more_at_a_time_than_allowed(facts, encoded, monkeypatch):
     monkeypatch.setattr(passes, "MOST_PASSES", 2)
-    _, most = watch_threads(monkeypatch)
+    _, seen = watch_passes(monkeypatch)
     list(run(facts, encoded))
-    assert most[0] <= 2
+    assert max(map(len, seen)) <= 2
+
+
+@pytest.mark.parametrize("threads", range(1, 65))
+def test_few_cores_are_left_idle(threads):
+    abreast = passes.count_abreast(threads)
+    assert 1 <= abreast <= passes.MOST_PASSES
+    assert abreast * (threads // abreast) >= 0.8 * threads
 
 
 def test_weights_are_rounded_as_every_pass_would(facts, encoded, monkeypatch):
@@ -148,22 +156,10 @@ def test_rows_of_one_kernel_run_side_by_side(facts, encoded, monkeypatch):
     monkeypatch.setattr(backbone, "SHORT_ROWS", 12)
     order = np.argsort(-encoded.lengths, kind="stable")
     lower = load_lower(facts, facts.num_layers)
-    if not lower.fused:
-        pytest.skip("has one kernel alone")
-    running, mixed, real = [], [], passes._pass
-
-    def watched(lower, batch, *given):
-        running.append(batch.mask.shape[1] <= 12)
-        mixed.append(len(set(running)) > 1)
-        try:
-            return real(lower, batch, *given)
-        finally:
-            running.pop()
-
-    monkeypatch.setattr(passes, "_pass", watched)
+    _, seen = watch_passes(monkeypatch)
     found = list(run_passes(lower, encoded, [4], CPU, torch.float32, False, torch.float32, order.reshape(-1, 3)))
     assert len(found) == 10
-    assert not any(mixed)
+    assert not any(len({length <= 12 for length in lengths}) > 1 for lengths in seen)
 
 
 def test_half_precision_says_what_it_cannot_hold(facts, encoded, monkeypatch):
