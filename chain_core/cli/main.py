@@ -14,13 +14,14 @@ from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from chain_core.cli.parts import Progress, get_status, read_config, say_end, slug
 from chain_core.cli.sweep import add_sweep
 from chain_core.cli.team import run_together
-from chain_core.errors import ChainError, ConfigError, DataError, RunError
+from chain_core.errors import ChainError, ConfigError, DataError, RunError, placed
 from chain_core.modeling.team import Team, is_launched
+from chain_core.storage.disk import explain_refusal, make_parent
 
 if TYPE_CHECKING:
     from chain_core.config import Config
@@ -86,7 +87,7 @@ def _train(options: argparse.Namespace, team: Team) -> int:
     from chain_core.config import resolve_config
 
     config = team.lead(lambda: resolve_config(read_config(options.config, options.overrides)))
-    from chain_core.services.runs.checkpoint_names import find_step
+    from chain_core.services.runs.checkpoint_names import find_step, prune_checkpoints
     from chain_core.services.runs.execute import execute_run
     from chain_core.services.runs.interrupts import PauseOnInterrupt
     from chain_core.training.control import Paused
@@ -96,7 +97,7 @@ def _train(options: argparse.Namespace, team: Team) -> int:
         return _tell_finished(out) if team.main else 0
     if not team.main:
         return _follow(options, config, out, team)
-    progress, new = Progress(sys.stderr), not out.exists()
+    progress, new = Progress(sys.stderr), not os.path.exists(out)
     try:
         with PauseOnInterrupt(lambda: progress.say("phases.pausing")) as control:
             report = execute_run(
@@ -114,6 +115,7 @@ def _train(options: argparse.Namespace, team: Team) -> int:
         raise
     finally:
         progress.close()
+    prune_checkpoints(out, 0)
     print(json.dumps(report, indent=1))
     return 0
 
@@ -139,7 +141,8 @@ def _check_folder(config: Config, out: Path, options: argparse.Namespace) -> boo
     from chain_core.services.runs.checkpoint_names import FOLDER, find_step
     from chain_core.services.runs.finished import is_finished, is_same_run
 
-    step = find_step(out)
+    with explain_refusal(out):
+        step = find_step(out)
     if not options.resume:
         if step is not None:
             raise RunError("run_unfinished", folder=str(out), step=step, checkpoints=str(out / FOLDER))
@@ -172,9 +175,12 @@ def run_evaluate(options: argparse.Namespace) -> None:
     from chain_core.reports.predictions import save_predictions
     from chain_core.services.runs.predictor import evaluate_file
 
+    if options.out:
+        make_parent(options.out)
     report, predictions = evaluate_file(options.run, options.data)
     if options.out:
-        save_predictions(predictions, options.out)
+        with explain_refusal(options.out):
+            save_predictions(predictions, options.out)
     print(json.dumps(report, indent=1))
 
 
@@ -182,7 +188,7 @@ def run_predict(options: argparse.Namespace) -> None:
     from chain_core.services.runs.predictor import load_predictor
 
     predictor = load_predictor(options.run)
-    rows = _read_lines(sys.stdin, predictor) if options.file == "-" else predictor.read_rows(Path(options.file))
+    rows = _read_lines(sys.stdin.buffer, predictor) if options.file == "-" else predictor.read_rows(Path(options.file))
     if options.format == "csv":
         from chain_core.reports.export import write_answers_csv
 
@@ -214,19 +220,27 @@ def run_cache(options: argparse.Namespace) -> None:
     print(json.dumps({**total, "entries": entries}, indent=1))
 
 
-def _read_lines(stream: Any, predictor: Any) -> list[dict[str, Any]]:
-    """A row a line: JSON objects or plain texts."""
+def _read_lines(stream: BinaryIO, predictor: Any) -> list[dict[str, Any]]:
+    """A row a line, in UTF-8: JSON objects or plain texts. Raises DataError naming the first line that is no row."""
+    from chain_core.data.readers import mend_surrogates
+
+    try:
+        text = stream.read().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError("line_undecodable", line=error.object.count(b"\n", 0, error.start) + 1) from None
     rows = []
-    for number, line in enumerate(stream.read().splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         if not line.lstrip().startswith("{"):
-            rows.append({"text": line})
+            rows.append({"text": line.removesuffix("\r")})
             continue
         try:
-            rows.append(predictor.pick(json.loads(line)))
-        except ValueError:
+            record = mend_surrogates(json.loads(line))
+        except (ValueError, RecursionError):
             raise DataError("json_line_broken", line=number) from None
+        with placed(f"line {number}"):
+            rows.append(predictor.pick(record))
     if not rows:
         raise DataError("no_rows")
     return rows

@@ -52,75 +52,89 @@ class Material:
         return tuple(part.texts for part in self.sets)
 
 
-def build_feed(
-    material: Material,
-    model: ChainModel,
-    device: torch.device,
-    dtype: torch.dtype,
-    tell: Emit,
-    read_control: ReadControl,
-    team: Team = SOLO,
-) -> Feed:
-    """All rows ready to be cut into batches, test rows that training does without not before `complete_feed`.
+@dataclass(frozen=True)
+class FeedBuilder:
+    """What a run's rows are made ready with. Tells phase, note and progress events; raises Interruption."""
 
-    Tells phase, note and progress events; raises Interruption. `team`: each of its processes gets
-    all rows, of which the main one computes those on disk first, or all do together.
-    """
-    config = material.config
-    tell({"kind": "phase", "phase": "features"})
-    sets = _encode(material, tell, watch_features(tell, read_control), team)
-    tests = {name: part.data.test for name, part in config.get_sets().items() if isinstance(part.data.test, str)}
-    encoded, parts = join_encoded(sets), cut_parts(sets, material.sets, tests)
-    pooled = not needs_positions(config)
-    hidden = _build_reader(material, model, device, dtype, pooled, tell, read_control, team).read(parts)
-    gold = join_gold(material.sets, material.tasks)
-    labels = encode_all_labels(gold, [task for task in material.tasks if task.name in gold])
-    labels = drop_cut_labels(labels, sets, material.sets, tell) | build_causal_labels(config, encoded)
-    splits, texts = join_splits(material.sets), join_texts(material.texts)
-    return Feed(encoded, hidden, pooled, gold, labels, splits, texts, parts)
+    material: Material
+    model: ChainModel
+    device: torch.device
+    dtype: torch.dtype
+    tell: Emit
+    read_control: ReadControl
+    team: Team = SOLO
+    """Each of its processes gets all rows, of which the main one computes those on disk first, or all do together."""
 
+    def build(self) -> Feed:
+        """All rows ready to be cut into batches, test rows that training does without not before `complete`."""
+        material, config = self.material, self.material.config
+        self.tell({"kind": "phase", "phase": "features"})
+        sets = self._encode_sets()
+        tests = {name: part.data.test for name, part in config.get_sets().items() if isinstance(part.data.test, str)}
+        encoded, parts = join_encoded(sets), cut_parts(sets, material.sets, tests)
+        pooled = not needs_positions(config)
+        hidden = self._build_reader(pooled).read(parts)
+        gold = join_gold(material.sets, material.tasks)
+        labels = encode_all_labels(gold, [task for task in material.tasks if task.name in gold])
+        labels = drop_cut_labels(labels, sets, material.sets, self.tell) | build_causal_labels(config, encoded)
+        splits, texts = join_splits(material.sets), join_texts(material.texts)
+        return Feed(encoded, hidden, pooled, gold, labels, splits, texts, parts)
 
-def complete_feed(
-    material: Material,
-    model: ChainModel,
-    feed: Feed,
-    device: torch.device,
-    dtype: torch.dtype,
-    tell: Emit,
-    read_control: ReadControl,
-    team: Team = SOLO,
-) -> Feed:
-    """`feed` with what training did without; as `build_feed`."""
-    if not feed.hidden or not any(part.later for part in feed.parts):
-        return feed
-    tell({"kind": "phase", "phase": "features"})
-    reader = _build_reader(material, model, device, dtype, feed.pooled, tell, read_control, team)
-    return replace(feed, hidden=reader.read(feed.parts, trained=True))
+    def complete(self, feed: Feed) -> Feed:
+        """`feed` with what training did without."""
+        if not feed.hidden or not any(part.later for part in feed.parts):
+            return feed
+        self.tell({"kind": "phase", "phase": "features"})
+        return replace(feed, hidden=self._build_reader(feed.pooled).read(feed.parts, trained=True))
 
+    def build_stages(self, feed: Feed) -> dict[int, Feed]:
+        """Number of each stage that learns the texts themselves -> its rows."""
+        material, config = self.material, self.material.config
+        hidden = self._build_reader(feed.pooled)
 
-def build_stage_feeds(
-    material: Material,
-    model: ChainModel,
-    feed: Feed,
-    device: torch.device,
-    dtype: torch.dtype,
-    tell: Emit,
-    read_control: ReadControl,
-    team: Team = SOLO,
-) -> dict[int, Feed]:
-    """Number of each stage that learns the texts themselves -> its rows; as `build_feed`."""
-    config = material.config
+        def encode(texts: Texts, source: str) -> Encoded:
+            return self._encode(texts, source, config.input)
 
-    def encode(texts: Texts, source: str) -> Encoded:
-        return _encode_texts(material, texts, source, config.input, watch_features(tell, read_control), team)
+        def read(encoded: Encoded, source: str) -> Mapping[int, States]:
+            return hidden.read([Part(encoded, source)])
 
-    hidden = _build_reader(material, model, device, dtype, feed.pooled, tell, read_control, team)
+        reader = Reader(config, material.facts, self.model, self.device, self.dtype, feed.pooled, encode, read)
+        return build_language_feeds(reader, feed, material.texts, material.unlabelled)
 
-    def read(encoded: Encoded, source: str) -> Mapping[int, States]:
-        return hidden.read([Part(encoded, source)])
+    def _encode_sets(self) -> list[Encoded]:
+        """The sets' rows, each set encoded, and kept on disk, by itself."""
+        sets = self.material.sets
+        encoded = [self._encode(part.texts, part.source, part.columns) for part in sets]
+        for rows, part in zip(encoded, sets, strict=True):
+            if rows.truncated:
+                params = {"rows": rows.truncated, "max_length": self._get_length(part.columns)}
+                self.tell({"kind": "note", "code": "texts_truncated", "params": params})
+        return encoded
 
-    reader = Reader(config, material.facts, model, device, dtype, feed.pooled, encode, read)
-    return build_language_feeds(reader, feed, material.texts, material.unlabelled)
+    def _encode(self, texts: Texts, source: str, columns: InputConfig) -> Encoded:
+        config, facts = self.material.config, self.material.facts
+        return self.team.first(
+            lambda: load_encoded(
+                texts,
+                compute_tokenizer_key(facts.folder),
+                lambda: load_tokenizer(facts.folder),
+                self._get_length(columns),
+                lexical=config.uses_lexical,
+                places=needs_places(config),
+                meta={"backbone": facts.name, "data": source},
+                progress=watch_features(self.tell, self.read_control),
+            )
+        )
+
+    def _get_length(self, columns: InputConfig) -> int:
+        """Most positions of a row."""
+        return columns.max_length or self.material.facts.max_length
+
+    def _build_reader(self, pooled: bool) -> HiddenReader:
+        facts, layers = self.material.facts, self.material.layers
+        return HiddenReader(
+            facts, self.model, self.device, self.dtype, pooled, layers, self.tell, self.read_control, self.team
+        )
 
 
 def drop_cut_labels(
@@ -143,40 +157,3 @@ def drop_cut_labels(
                 tell({"kind": "note", "code": "spans_cut", "params": {"head": task.name, "rows": int(cut.sum())}})
         start += encoded.rows
     return kept
-
-
-def _encode(material: Material, tell: Emit, progress: Callable[[int, int], None], team: Team) -> list[Encoded]:
-    """The sets' rows, each set encoded, and kept on disk, by itself."""
-    parts = [_encode_texts(material, part.texts, part.source, part.columns, progress, team) for part in material.sets]
-    for part, columns in zip(parts, (part.columns for part in material.sets), strict=True):
-        if part.truncated:
-            params = {"rows": part.truncated, "max_length": columns.max_length or material.facts.max_length}
-            tell({"kind": "note", "code": "texts_truncated", "params": params})
-    return parts
-
-
-def _encode_texts(
-    material: Material,
-    texts: Texts,
-    source: str,
-    columns: InputConfig,
-    progress: Callable[[int, int], None],
-    team: Team,
-) -> Encoded:
-    facts = material.facts
-    return team.first(
-        lambda: load_encoded(
-            texts,
-            compute_tokenizer_key(facts.folder),
-            lambda: load_tokenizer(facts.folder),
-            columns.max_length or facts.max_length,
-            lexical=material.config.uses_lexical,
-            places=needs_places(material.config),
-            meta={"backbone": facts.name, "data": source},
-            progress=progress,
-        )
-    )
-
-
-def _build_reader(material: Material, model: ChainModel, device, dtype, pooled, tell, read_control, team):
-    return HiddenReader(material.facts, model, device, dtype, pooled, material.layers, tell, read_control, team)

@@ -14,7 +14,7 @@ from chain_core.config import load_yaml
 from chain_core.messages import LANGUAGES, render
 from chain_core.services.store.store import Store
 from chain_core.services.sweeps.axes import list_combinations, parse_axis
-from chain_core.services.sweeps.steps import advance_sweeps, start_sweep
+from chain_core.services.sweeps.steps import advance_sweeps, control_sweep, start_sweep
 from chain_core.services.sweeps.sweep import Sweep
 from chain_core.services.sweeps.trials import read_sweep
 from chain_core.services.workers.jobs import perform_run
@@ -199,6 +199,21 @@ def test_a_sweep_in_the_middle_is_followed_and_controlled(store: Store, draft: d
     assert store.get_group(group_id).state == "running"
     click(page, "sweep_cancel")
     assert store.get_group(group_id).state == "cancelling"
+
+
+def test_a_deleted_run_is_nothing_to_go_on_with(store: Store, draft: dict) -> None:
+    group_id = add_sweep(store, draft, "chain.depth=0,1", done=0)
+    first, second = store.claim_run({}), store.claim_run({})
+    assert first is not None
+    assert second is not None
+    control_sweep(store, group_id, "pause")
+    store.finish_run(first.id, "paused", claim=first.claim)
+    store.finish_run(second.id, "finished", claim=second.claim)
+    advance_sweeps(store)
+    assert store.get_group(group_id).state == "paused"
+    assert "sweep_resume" in list_keys(open_page("sweeps"))
+    store.delete_run(first.id)
+    assert "sweep_resume" not in list_keys(open_page("sweeps"))
 
 
 def test_another_sweep_is_chosen_and_an_unknown_one_is_said(store: Store, draft: dict) -> None:

@@ -65,7 +65,7 @@ class Epoch:
         from chain_core.modeling.device import choose_device, choose_precision
         from chain_core.modeling.model import build_model
         from chain_core.services.rows.prepare import prepare_run
-        from chain_core.training.assemble import build_feed
+        from chain_core.training.assemble import FeedBuilder
         from chain_core.training.optimiser import build_optimiser
 
         material = prepare_run(config, folder)
@@ -73,7 +73,8 @@ class Epoch:
         self.device = choose_device(config.train.device)
         self.dtype = choose_precision(config.train.precision, self.device)
         self.model = build_model(self.config, material.tasks, material.facts)
-        self.feed = build_feed(material, self.model, self.device, self.dtype, lambda event: None, lambda: "")
+        builder = FeedBuilder(material, self.model, self.device, self.dtype, lambda event: None, lambda: "")
+        self.feed = builder.build()
         self.model.to(self.device)
         self.optimiser = build_optimiser(self.model, self.config.train, self.dtype)
         self.rows = self.feed.splits["train"]

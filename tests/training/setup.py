@@ -11,7 +11,7 @@ import torch
 from chain_core.config import resolve_config
 from chain_core.modeling.model import ChainModel, build_model
 from chain_core.services.rows.prepare import Material, prepare_run
-from chain_core.training.assemble import build_feed
+from chain_core.training.assemble import FeedBuilder
 from chain_core.training.control import ask_nothing
 from chain_core.training.feed import Feed
 from chain_core.training.loop import train
@@ -49,7 +49,7 @@ def get_ready(
     """Rows read, model built, features computed."""
     material = prepare_run(resolve_config(mapping), folder)
     model = build_model(material.config, material.tasks, material.facts)
-    feed = build_feed(material, model, CPU, torch.float32, tell, read_control)
+    feed = FeedBuilder(material, model, CPU, torch.float32, tell, read_control).build()
     return Ready(material, model, feed)
 
 

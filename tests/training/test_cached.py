@@ -23,7 +23,7 @@ from chain_core.modeling.batch import Batch, build_batch
 from chain_core.modeling.device import autocast
 from chain_core.modeling.model import build_model
 from chain_core.services.rows.prepare import prepare_run
-from chain_core.training.assemble import build_feed
+from chain_core.training.assemble import FeedBuilder
 from chain_core.training.feed import Feed, encode_all_labels
 from chain_core.training.optimiser import build_optimiser
 from chain_core.training.step import take_step
@@ -166,7 +166,7 @@ def compare(folder, commands, tmp_path, way, precision):
     results = []
     for cached in (True, False):
         model = build_model(material.config, material.tasks, material.facts)
-        feed = build_feed(material, model, CPU, dtype, lambda event: None, lambda: "")
+        feed = FeedBuilder(material, model, CPU, dtype, lambda event: None, lambda: "").build()
         assert feed.hidden, "nothing was cached"
         feed = feed if cached else build_uncached(material, model, feed, dtype)
         results.append(learn(material, model, feed, dtype))

@@ -13,7 +13,7 @@ from chain_core.data.text import Texts
 from chain_core.modeling.backbones import features
 from chain_core.modeling.backbones.catalogue import load_tokenizer
 from chain_core.services.rows.prepare import prepare_run
-from chain_core.training.assemble import complete_feed
+from chain_core.training.assemble import FeedBuilder
 from chain_core.training.control import ask_nothing
 from chain_core.training.evaluate import compute_answers
 from chain_core.training.hidden import cut_parts
@@ -77,7 +77,8 @@ def computed(monkeypatch):
 
 
 def complete(ready, tell=lambda event: None):
-    return complete_feed(ready.material, ready.model, ready.feed, CPU, torch.float32, tell, ask_nothing)
+    builder = FeedBuilder(ready.material, ready.model, CPU, torch.float32, tell, ask_nothing)
+    return builder.complete(ready.feed)
 
 
 def test_training_does_without_test_rows(backbone, tmp_path, computed):

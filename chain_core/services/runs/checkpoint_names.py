@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 FOLDER = "checkpoints"
@@ -15,6 +16,14 @@ def find_step(out: Path) -> int | None:
 def list_checkpoints(out: Path) -> list[Path]:
     """The newest first."""
     return sorted((out / FOLDER).glob("step-*"), key=_number, reverse=True)
+
+
+def prune_checkpoints(out: Path, kept: int) -> None:
+    """Remove all but the newest."""
+    for folder in list_checkpoints(out)[kept:]:
+        shutil.rmtree(folder, ignore_errors=True)
+    if not kept:
+        shutil.rmtree(out / FOLDER, ignore_errors=True)
 
 
 def _number(folder: Path) -> tuple[int, int]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from chain_core.config import Config, TrainConfig
 from chain_core.modeling.backbones.catalogue import BackboneFacts, compute_weights_key
-from chain_core.services.runs.checkpoint_names import FOLDER, list_checkpoints
+from chain_core.services.runs.checkpoint_names import FOLDER, list_checkpoints, prune_checkpoints
 from chain_core.storage.folders import sweep_draft_folders
 from chain_core.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from chain_core.training.feed import Feed, Labels
@@ -58,14 +58,6 @@ def find_checkpoint(out: Path) -> Checkpoint | None:
             return checkpoint
         shutil.rmtree(folder, ignore_errors=True)
     return None
-
-
-def prune_checkpoints(out: Path, kept: int) -> None:
-    """Remove all but the newest."""
-    for folder in list_checkpoints(out)[kept:]:
-        shutil.rmtree(folder, ignore_errors=True)
-    if not kept:
-        shutil.rmtree(out / FOLDER, ignore_errors=True)
 
 
 def describe_config(config: Config) -> dict[str, Any]:

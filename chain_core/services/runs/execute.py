@@ -33,7 +33,7 @@ from chain_core.services.machine import release_memory, spare_collector
 from chain_core.services.rows.prepare import augment_material, read_material
 from chain_core.services.rows.replay import find_bundle
 from chain_core.services.runs.answers import build_answer_table
-from chain_core.services.runs.checkpoints import compute_run_key, prune_checkpoints
+from chain_core.services.runs.checkpoints import compute_run_key
 from chain_core.services.runs.crew import agree_on_key, describe_team, hand_out
 from chain_core.services.runs.journal import Follower, Journal
 from chain_core.services.runs.trackers import follow
@@ -41,7 +41,7 @@ from chain_core.services.store.records import REPORT
 from chain_core.storage.disk import is_full
 from chain_core.storage.entries import make_room
 from chain_core.storage.locks import hold_folder
-from chain_core.training.assemble import Emit, Material, build_feed, build_stage_feeds, complete_feed
+from chain_core.training.assemble import Emit, FeedBuilder, Material
 from chain_core.training.control import Interruption, ReadControl, Stopped, ask_nothing, heed, heed_early
 from chain_core.training.evaluate import compute_answers
 from chain_core.training.feed import Feed
@@ -69,10 +69,11 @@ def execute_run(
     """Run a config and return its report. `folder` is what relative paths are relative to.
 
     Events go to `emit` and to `events.jsonl`. `resume`: go on from the newest checkpoint in the folder, if there is one
-    that fits; the first event, `resumed`, says after how many of the earlier events the new ones stand. `notes`: told
-    first of all, of earlier attempts. `layers`: backbone layers that other runs on the same rows will read; they are
-    cached in the same pass. `team`: the processes that call this together; the main one alone tells, is asked to leave
-    off, writes the folder and gets the report.
+    that fits; the first event, `resumed`, says after how many of the earlier events the new ones stand. The
+    checkpoints stay: whoever calls removes them once it is recorded that the run has finished. `notes`: told first of
+    all, of earlier attempts. `layers`: backbone layers that other runs on the same rows will read; they are cached in
+    the same pass. `team`: the processes that call this together; the main one alone tells, is asked to leave off,
+    writes the folder and gets the report.
     Raises ChainError for what the user can mend, Paused and Cancelled where `read_control` asks for it.
     """
     try:
@@ -117,14 +118,11 @@ def _perform(
 
     with closing(team.together(open_journal)) as journal:
         try:
-            report = _execute(config, out, folder, journal, read_control, layers, team)
+            return _execute(config, out, folder, journal, read_control, layers, team)
         except Stopped:
-            report = {}
             journal.begin()
-            journal.tell({"kind": "done", "reason": "stopped", "report": report})
-        if journal.reason != "stopped" and team.main:
-            prune_checkpoints(out, 0)
-        return report
+            journal.tell({"kind": "done", "reason": "stopped", "report": {}})
+            return {}
 
 
 def _execute(
@@ -157,8 +155,9 @@ def _execute(
     for note in (*material.notes, *(start.notes if start is not None else ())):
         tell({"kind": "note", **note})
     before = time.perf_counter()
-    feed = build_feed(material, model, device, dtype, tell, early, team)
-    feeds = build_stage_feeds(material, model, feed, device, dtype, tell, early, team)
+    builder = FeedBuilder(material, model, device, dtype, tell, early, team)
+    feed = builder.build()
+    feeds = builder.build_stages(feed)
     release_memory()
     seconds = {"features": time.perf_counter() - before}
 
@@ -185,8 +184,7 @@ def _execute(
         splits = [name for name in ("validation", "test") if len(feed.splits[name]) and model.chain.answering_heads]
         if "test" in splits:
             before = time.perf_counter()
-            late = partial(_read_but_stop, read_control)
-            feed = complete_feed(material, model, feed, device, dtype, told, late, team)
+            feed = replace(builder, tell=told, read_control=partial(_read_but_stop, read_control)).complete(feed)
             seconds["features"] += time.perf_counter() - before
         told({"kind": "phase", "phase": "evaluating"})
         for note in tune_thresholds(model, feed, material.tasks, device, dtype, lambda: heed(control()), team):

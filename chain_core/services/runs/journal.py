@@ -11,7 +11,8 @@ from typing import Any
 
 from chain_core.config import TrainConfig
 from chain_core.data.cells import build_note
-from chain_core.services.runs.checkpoints import CheckpointFolder, find_checkpoint, prune_checkpoints
+from chain_core.services.runs.checkpoint_names import prune_checkpoints
+from chain_core.services.runs.checkpoints import CheckpointFolder, find_checkpoint
 from chain_core.services.runs.event_log import EventLog
 from chain_core.training.assemble import Emit
 from chain_core.training.checkpoint import Checkpoint
@@ -34,8 +35,6 @@ class Journal:
         self._log = EventLog(out, keep=state["events"])
         self._known = {_name_note(event) for event in self._log.kept if event["kind"] == "note"}
         self._key = ""
-        self.reason: str | None = None
-        """Of the run's end, once it has been told."""
         if resume:
             self._tell_resumed(state["step"])
 
@@ -57,8 +56,6 @@ class Journal:
                 return
             self._known.add(_name_note(event))
         event = {**event, "seconds": round(self.seconds, 3)}
-        if event["kind"] == "done":
-            self.reason = event["reason"]
         self._log.append(event)
         self._emit(event)
 
@@ -101,7 +98,6 @@ class Follower:
     """The journal of a process that follows another: that one writes all down."""
 
     checkpoint: Checkpoint | None = None
-    reason: str | None = None
     seconds = 0.0
 
     def begin(self) -> None:

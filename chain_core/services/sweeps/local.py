@@ -8,11 +8,12 @@ was interrupted anywhere goes on with the same command, and repeats no run that 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from chain_core.errors import ChainError, RunError
+from chain_core.services.runs.checkpoint_names import prune_checkpoints
 from chain_core.services.runs.event_log import read_told
 from chain_core.services.store.curves import compute_progress
 from chain_core.services.sweeps.checks import SweepCheck
@@ -33,9 +34,11 @@ class LocalSweep:
     def __init__(self, check: SweepCheck, out: Path) -> None:
         """Raises RunError where `out` holds another sweep."""
         self.sweep, self._out = check.sweep, out
-        self._combinations = check.combinations
-        self.total = len(check.combinations) if self.sweep.kind == "grid" else self.sweep.count
         self._entries: list[dict[str, Any]] = _load(out, self.sweep)
+        untried = _list_untried(check.combinations, self._entries)
+        self._untried = iter(untried)
+        """Of a grid, in order."""
+        self.total = len(self._entries) + len(untried) if self.sweep.kind == "grid" else self.sweep.count
         self._known: dict[int, tuple[Trial, Row]] = {}
         self.errors: dict[int, ChainError] = {}
 
@@ -63,6 +66,8 @@ class LocalSweep:
                     read_control=lambda number=number: read_control() or self._ask_stop(number),
                     resume=True, layers=self.sweep.layers,
                 )  # fmt: skip
+                if self._read(number)[0].state == "finished":
+                    prune_checkpoints(self._find(number), 0)
             except ChainError as error:
                 self.errors[number] = error
             self._save()
@@ -70,7 +75,7 @@ class LocalSweep:
 
     def _choose(self, number: int) -> Mapping[str, Any] | None:
         if self.sweep.kind == "grid":
-            return self._combinations[number]
+            return next(self._untried, None)
         return suggest(self.sweep, [self._read(earlier)[0] for earlier in range(number)])
 
     def _find(self, number: int) -> Path:
@@ -144,14 +149,23 @@ def _load(out: Path, sweep: Sweep) -> list[dict[str, Any]]:
         before, entries = content["sweep"], content["trials"]
     except (OSError, ValueError, KeyError) as error:
         raise RunError("sweep_unreadable", file=str(path), reason=type(error).__name__) from None
-    if _drop_count(before) != _drop_count(json.loads(json.dumps(sweep.to_json()))):
+    if _identify(before) != _identify(json.loads(json.dumps(sweep.to_json()))):
         raise RunError("sweep_other", folder=str(out))
     return entries
 
 
-def _drop_count(sweep: Mapping[str, Any]) -> dict[str, Any]:
-    """More trials are the same search."""
-    return {key: value for key, value in sweep.items() if key != "count"}
+def _identify(sweep: Mapping[str, Any]) -> dict[str, Any]:
+    """What makes it this sweep: a search may make more trials, and which layers are read depends on what can be trained
+    today."""
+    return {key: value for key, value in sweep.items() if key not in ("count", "layers")}
+
+
+def _list_untried(
+    combinations: Iterable[Mapping[str, Any]], entries: Iterable[Mapping[str, Any]]
+) -> list[Mapping[str, Any]]:
+    """Those that no entry stands for: which of a grid can be trained may differ from one day to the next."""
+    tried = {json.dumps(entry["params"]) for entry in entries}  # as text, 1 and true are two values
+    return [params for params in combinations if json.dumps(params) not in tried]
 
 
 def _list_scores(events: list[dict[str, Any]]) -> tuple[tuple[int, float], ...]:

@@ -87,12 +87,12 @@ _SETTLING = {
 def _settle(store: Store, group_id: str, state: str) -> None:
     control, asked, after = _SETTLING[state]
     ask = {"pause": store.request_pause, "stop": store.request_stop, "cancel": store.request_cancel}[control]
-    for run in list_sweep_runs(store, group_id):
+    for run in list_sweep_runs(store, group_id):  # deleted ones too: they may be brought back
         if run.state in asked and run.control not in (control, "cancel"):
             with suppress(RunError):  # deleted meanwhile
                 ask(run.id)
     waits_for = (*asked, "pausing") if control == "pause" else asked
-    if not any(run.state in waits_for for run in list_sweep_runs(store, group_id)):
+    if not store.count_runs(waits_for, group_id=group_id):  # nobody waits for deleted ones
         store.change_group(group_id, (state,), after)
 
 
@@ -155,7 +155,6 @@ def _choose(state: SweepState) -> dict[str, Any] | None:
 
 def _finish(store: Store, group_id: str) -> None:
     state = read_sweep(store, group_id)
-    left = any(run.state in (*ACTIVE, "paused") and run.deleted is None for run in state.runs.values())
-    if len(state.trials) >= state.total and not left:
+    if len(state.trials) >= state.total and not state.has_run(*ACTIVE, "paused"):
         store.change_group(group_id, ("running",), "finished")
         _FINGERPRINTS.pop(group_id, None)

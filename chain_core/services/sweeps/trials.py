@@ -8,7 +8,7 @@ from typing import Any
 
 from chain_core.errors import RunError
 from chain_core.services.store.groups import build_trial_id
-from chain_core.services.store.records import BUSY, Group, Run
+from chain_core.services.store.records import ACTIVE, BUSY, Group, Run
 from chain_core.services.store.run_entries import clean_name
 from chain_core.services.store.store import Store
 from chain_core.services.sweeps.sweep import MOST_RUNS, Sweep, Trial, name_trial
@@ -34,7 +34,11 @@ class SweepState:
     @property
     def active(self) -> bool:
         """Whether something may still change by itself."""
-        return self.group.state in MOVING or any(run.active for run in self.runs.values())
+        return self.group.state in MOVING or self.has_run(*ACTIVE)
+
+    def has_run(self, *states: str) -> bool:
+        """Whether one of its runs is in one of these states; what was deleted waits for nothing."""
+        return any(run.state in states and run.deleted is None for run in self.runs.values())
 
 
 MOVING = ("running", "pausing", "resuming", "stopping", "cancelling")

@@ -34,9 +34,11 @@ class Caretaker:
 
     def look(self) -> None:
         """Decide on every busy run that no thread of this server holds. Raises ChainError where the store is away."""
-        for run in self._store.list_runs(1000, BUSY):
-            if not self._is_held(run):
-                self._decide(run)
+        runs = self._store.list_runs(1000, BUSY)
+        with self._beats.looking():
+            for run in runs:
+                if not self._is_held(run):
+                    self._decide(run)
 
     def _is_held(self, run: Run) -> bool:
         if run.owner != self._identity:

@@ -17,6 +17,8 @@ from typing import Any
 
 from chain_core.errors import ChainError, RunError
 from chain_core.paths import get_home
+from chain_core.services.runs.checkpoint_names import prune_checkpoints
+from chain_core.services.store.records import REPORT
 from chain_core.services.store.store import Run, Store
 from chain_core.services.workers.recorder import LOST, Recorder, insist
 from chain_core.storage.disk import is_full
@@ -72,11 +74,13 @@ def perform_run(
         state, error = "failed", describe_error(caught)
     try:
         recorder.close()
-        insist(lambda: store.finish_run(run_id, state, error, claim), is_vain)
+        ended = insist(lambda: store.finish_run(run_id, state, error, claim), is_vain)
     except RunError as refusal:
         if refusal.code not in LOST:
             raise
         return "lost"
+    if ended and state == "finished":  # not before: whoever took the run up again would train all of it again
+        prune_checkpoints(run.path, 0)
     return state
 
 
@@ -112,7 +116,8 @@ class Jobs:
 
     def __init__(self, store: Store, is_vain: Callable[[], bool] = lambda: False) -> None:
         self._store, self._is_vain = store, is_vain
-        self._predictors: dict[str, Any] = {}
+        self._predictors: dict[tuple[str, int | None], Any] = {}
+        """Run and the moment of its report, which each attempt writes last -> what answers for it."""
         self._leaving = False
 
     def leave(self) -> None:
@@ -131,11 +136,13 @@ class Jobs:
             return {"error": describe_error(error)}
 
     def _get_predictor(self, run_id: str) -> Any:
-        predictor = self._predictors.pop(run_id, None)
+        path = self._store.get_run(run_id).path
+        report = path / REPORT
+        key = run_id, report.stat().st_mtime_ns if report.is_file() else None
+        predictor = self._predictors.pop(key, None)
         if predictor is None:
-            load = find_function("CHAIN_PREDICTOR", PREDICTOR)
-            predictor = load(self._store.get_run(run_id).path)
-        self._predictors[run_id] = predictor  # the latest stands last
+            predictor = find_function("CHAIN_PREDICTOR", PREDICTOR)(path)
+        self._predictors[key] = predictor  # the latest stands last
         while len(self._predictors) > KEPT_PREDICTORS:
             self._predictors.pop(next(iter(self._predictors)))
         return predictor

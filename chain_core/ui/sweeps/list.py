@@ -94,8 +94,7 @@ def show_controls(state: SweepState) -> None:
 
 def _is_complete(state: SweepState) -> bool:
     """Whether nothing is left to go on with."""
-    paused = any(run.state in ("paused", "pausing") for run in state.runs.values())
-    return len(state.trials) >= state.total and not paused
+    return len(state.trials) >= state.total and not state.has_run("paused", "pausing")
 
 
 def read_chosen(group: Group) -> SweepState:

@@ -18,6 +18,7 @@ from chain_core.errors import RunError
 from chain_core.modeling.backbones.tuning import is_added
 from chain_core.reports.metrics import compute_joint_share
 from chain_core.reports.predictions import load_predictions
+from chain_core.services.runs.checkpoint_names import prune_checkpoints
 from chain_core.services.runs.execute import execute_run
 from chain_core.services.runs.predictor import load_predictor
 from chain_core.storage.entries import list_entries, save_limit
@@ -65,6 +66,7 @@ def execute(folder, model, /, name="run", **sections):
 
 def test_folder_and_report(folder, backbone):
     report, events = execute(folder, backbone)
+    prune_checkpoints(folder / "run", 0)
     names = {str(path.relative_to(folder / "run")) for path in (folder / "run").rglob("*") if path.is_file()}
     assert names == {
         "config.yaml", "events.jsonl", "report.json", "predictions/validation.parquet", "predictions/test.parquet",

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from chain_core.cli.main import main
+from chain_core.services.runs.checkpoint_names import find_step
 from chain_core.services.runs.finished import is_finished
 from tests.tiny import build_commands, write_rows
 
@@ -40,6 +41,7 @@ def test_a_finished_run_is_said_to_be_so(train, tmp_path, capsys):
     assert not is_finished(out)
     assert train("--resume") == 0, "nothing there yet: it begins"
     report = json.loads(capsys.readouterr().out)
+    assert find_step(out) is None, "nobody goes on with it"
     before = read_folder(out)
     assert train("--resume") == 0
     told = capsys.readouterr()

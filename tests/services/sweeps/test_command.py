@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ import yaml
 
 from chain_core.cli.main import main
 from chain_core.services.runs import execute as executing
-from tests.tiny import build_commands, write_rows
+from tests.tiny import build_commands, save_tiny_backbone, write_rows
 
 Sweep = Callable[..., int]
 
@@ -96,6 +97,27 @@ def test_what_has_ended_is_not_repeated(sweep: Sweep, tmp_path: Path, monkeypatc
     assert len(begun) == 5, "nothing is left to do"
     assert sweep("--axis", "chain.depth=0,1") == 2
     assert "holds another sweep" in capsys.readouterr().err
+
+
+def test_what_can_be_trained_may_change_from_day_to_day(sweep: Sweep, tmp_path: Path, capsys: Any) -> None:
+    """Backbones that come and go: each is trained once, and what was trained stays."""
+    folders = {name: tmp_path / name for name in ("a", "b", "c")}
+
+    def train() -> list[tuple[str, str]]:
+        """Setting and state of each run so far."""
+        axis = f"backbone.name={','.join(map(str, folders.values()))}"
+        assert sweep("--axis", axis, "--skip", "--set", "train.epochs=1") == 0
+        return [(Path(run["settings"]["backbone.name"]).name, run["state"]) for run in read_json(tmp_path)["runs"]]
+
+    save_tiny_backbone(folders["b"])
+    assert train() == [("b", "finished")]
+    save_tiny_backbone(folders["a"], layers=2)  # whose layers are other ones
+    assert train() == [("b", "finished"), ("a", "finished")]
+    shutil.rmtree(folders["a"])
+    save_tiny_backbone(folders["c"])
+    assert train() == [("b", "finished"), ("a", "finished"), ("c", "finished")]
+    assert "Run 3 of 3" in capsys.readouterr().err
+    assert not list((tmp_path / "out").glob("*/checkpoints"))
 
 
 def test_a_search_goes_on_with_more_runs_and_prunes(sweep: Sweep, tmp_path: Path, monkeypatch: Any) -> None:

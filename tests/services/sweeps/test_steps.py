@@ -227,6 +227,22 @@ def test_deleted_runs_neither_come_back_nor_hold_anything_up(store: Store) -> No
     assert len(store.list_runs()) == 4
 
 
+def test_a_stop_waits_for_no_begun_run_that_was_deleted(store: Store) -> None:
+    group_id = start(store, "chain.depth=0,1")
+    advance_sweeps(store)
+    run = store.claim_run({})
+    assert run is not None
+    store.request_pause(run.id)
+    store.finish_run(run.id, "paused", claim=run.claim)
+    store.delete_run(run.id)
+    assert control_sweep(store, group_id, "stop")
+    state = read_sweep(store, group_id)
+    assert (state.group.state, state.active) == ("stopped", False)
+    assert store.restore_run(run.id)
+    back = store.get_run(run.id)
+    assert (back.state, back.control) == ("queued", "stop"), "it reports on what it has, and trains no more"
+
+
 def test_a_server_carries_a_sweep_through(store: Store, supervisor: Supervisor) -> None:
     group_id = start(store, "chain.depth=0..5", "train.seed=0,1")
     wait_for(lambda: store.get_group(group_id).state == "finished")

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextlib import suppress
+from typing import Any
 
 import pytest
 
 from chain_core.config import resolve_config
+from chain_core.errors import RunError
 from chain_core.services.store.records import Run
 from chain_core.services.store.store import Store
+from chain_core.services.workers.caretaker import Caretaker
 from chain_core.services.workers.heartbeats import Heartbeats
 from chain_core.storage.owners import get_identity
 
@@ -63,3 +67,34 @@ def test_of_this_host_the_kernel_says_it(store: Store, run: Run) -> None:
     assert Heartbeats().is_alive(store.get_run(run.id)), "its server is about to start a worker"
     assert store.take_run(run.id, run.claim, json.loads(dead))
     assert not Heartbeats().is_alive(store.get_run(run.id))
+
+
+@pytest.mark.parametrize("call", ["list_runs", "bury_worker"])
+def test_a_store_that_was_away_makes_no_worker_look_dead(
+    store: Store, run: Run, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """It cannot be read, or only not be written, and then takes its time to answer."""
+    now = [1000.0]
+    caretaker = Caretaker(store, {}, lambda: None)
+    caretaker._beats = Heartbeats(patience=60, clock=lambda: now[0])
+
+    def look(seconds: int) -> None:
+        for _ in range(seconds):
+            now[0] += 1
+            with suppress(RunError):
+                caretaker.look()
+
+    def refuse(*_: Any) -> None:
+        raise RunError("store_unusable", reason="connection refused")
+
+    look(50)
+    with monkeypatch.context() as patch:
+        patch.setattr(store, call, refuse)
+        look(15)
+    look(50)
+    assert store.get_run(run.id).state == "running"
+    now[0] += 100
+    look(50)
+    assert store.get_run(run.id).state == "running"
+    look(20)
+    assert store.get_run(run.id).state == "queued", "all the while the store was there, and no beat in it"

@@ -10,12 +10,16 @@ import time
 import pytest
 
 from chain_core.config import resolve_config
+from chain_core.errors import RunError
 from chain_core.paths import PROJECT
+from chain_core.services.runs.checkpoint_names import find_step
 from chain_core.services.runs.execute import execute_run
+from chain_core.services.runs.predictor import load_predictor
 from chain_core.services.store.store import Store
-from chain_core.services.workers.jobs import perform_run
+from chain_core.services.workers.jobs import Jobs, perform_run
 from tests.services.resuming import assert_same_run, drop_times, read_log
 from tests.services.runs.test_resume import build_mapping
+from tests.services.workers.test_recorder import Line
 from tests.tiny import build_commands, write_rows
 
 TOLD = ("stage", "step", "epoch", "note", "done")
@@ -73,6 +77,50 @@ def test_pauses(store, folder, backbone):
     run = store.claim_run({})
     assert perform_run(store, run_id, execute_run, run.claim) == "finished"
     assert_untouched(store, run_id, folder)
+
+
+def test_a_run_whose_end_the_store_has_not_heard_of_does_not_train_again(store, folder, backbone):
+    run_id = add(store, folder, backbone)
+    run, line = store.claim_run({}), Line(store)
+
+    def execute(*args, **options):
+        execute_run(*args, **options)
+        line.cut = True
+
+    with pytest.raises(RunError):
+        perform_run(line, run_id, execute, run.claim, is_vain=lambda: True)
+    assert store.requeue_run(run_id, run.claim) == "queued"
+    events = []
+
+    def listen(*args, emit, **options):
+        return execute_run(*args, emit=lambda event: events.append(event) or emit(event), **options)
+
+    assert perform_run(store, run_id, listen, store.claim_run({}).claim) == "finished"
+    assert not [event for event in events if event["kind"] in ("step", "epoch")]
+    assert_untouched(store, run_id, folder)
+    assert find_step(run.path) is None, "nobody goes on with it"
+
+
+def test_predictions_are_those_of_the_latest_attempt(store, folder, backbone, monkeypatch):
+    monkeypatch.delenv("CHAIN_PREDICTOR")
+    run_id, jobs = add(store, folder, backbone), Jobs(store)
+    rows = [{"tokens": row["tokens"]} for row in build_commands(6)]
+    run, steps = store.claim_run({}), []
+
+    def execute(*args, emit, read_control, **options):
+        def tell(event):
+            emit(event)
+            steps.extend([event] if event["kind"] == "step" else [])
+
+        return execute_run(*args, emit=tell, read_control=lambda: "stop" if steps else read_control(), **options)
+
+    assert perform_run(store, run_id, execute, run.claim) == "stopped"
+    early = jobs.answer({"do": "predict", "run": run_id, "rows": rows})
+    store.request_retry(run_id)
+    assert perform_run(store, run_id, execute_run, store.claim_run({}).claim) == "finished"
+    late = jobs.answer({"do": "predict", "run": run_id, "rows": rows})
+    assert late == {"rows": list(load_predictor(run.path).predict(rows))}
+    assert late != early
 
 
 WORKER = """
