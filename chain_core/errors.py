@@ -75,6 +75,14 @@ class ResourceError(ChainError):
     """The machine ran out of something."""
 
 
+def explain_failure(error: Exception) -> ChainError:
+    """What kept rows from being read, as a sentence."""
+    if isinstance(error, ChainError):
+        return error
+    reason = getattr(error, "strerror", None) or str(error)
+    return DataError("file_unreadable", name=getattr(error, "filename", None) or "?", reason=reason)
+
+
 @contextmanager
 def placed(place: str) -> Iterator[None]:
     """What is wrong with rows, as an error of the key that names them."""

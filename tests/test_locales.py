@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from chain_core.messages import LANGUAGES, load_catalogue
+from chain_core.messages import LANGUAGES, load_catalogue, render
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = [ROOT / "app.py", *(ROOT / "pages").glob("*.py"), *(ROOT / "chain_core").rglob("*.py")]
@@ -97,6 +97,24 @@ def test_every_sentence_is_finished() -> None:
             assert sentence == sentence.strip() != "", key
             if key.startswith(("errors.", "notes.")):
                 assert sentence[-1] in ".。!?？！…)）:：}", (language, key)
+
+
+@pytest.mark.parametrize(
+    ("key", "params", "words"),
+    [
+        ("notes.answers_not_found", {"count": 1}, "1 row of “{column}” has an answer"),
+        ("notes.answers_not_found", {"count": 1}, "it is scored, but nothing is learned from it."),
+        ("notes.spans_cut", {"rows": 1}, "in 1 row what is asked for stands beyond"),
+        ("notes.spans_cut", {"rows": 1}, "nothing is learned from it."),
+        ("notes.memory_short", {"parts": 2, "rows": 1}, "2 parts of up to 1 row."),
+        ("notes.start_labels", {"known": 0, "labels": 1}, "0 of its 1 label from"),
+        ("errors.device_memory", {"batch_size": 1}, "at 1 row a batch"),
+        ("data.without_o", {"count": 1}, "O, 1 time"),
+    ],
+)
+def test_one_is_no_plural(key: str, params: dict[str, int], words: str) -> None:
+    assert re.search(rf"{re.escape(words)}(?!\w)", render(key, "en", **params))
+    assert words not in render(key, "en", **dict.fromkeys(params, 2))
 
 
 def test_every_error_has_its_sentence() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from chain_core.errors import ChainError, ConfigError
 from chain_core.messages import render
+from chain_core.paths import MOST_NAME_BYTES
 
 
 def read_config(path: Path, overrides: list[str]) -> dict[str, Any]:
@@ -39,8 +40,9 @@ def say_end(error: BaseException) -> None:
 
 
 def slug(name: str) -> str:
+    """A folder's name that every system takes, as near to `name` as may be."""
     kept = "".join(character if character.isalnum() or character in "-_." else "-" for character in name)
-    return kept.strip(".-") or "run"
+    return kept.lstrip(".-").encode()[:MOST_NAME_BYTES].decode(errors="ignore").rstrip(".-") or "run"
 
 
 class Progress:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from chain_core.cli.parts import Progress, read_config, slug
 from chain_core.errors import BackboneError, ConfigError
 from chain_core.messages import render
+from chain_core.storage.disk import make_folder
 
 if TYPE_CHECKING:
     from chain_core.modeling.backbones.catalogue import BackboneFacts
@@ -46,7 +47,9 @@ def run_sweep(options: argparse.Namespace) -> int:
     from chain_core.services.sweeps.local import LocalSweep
     from chain_core.training.control import Paused
 
-    local = LocalSweep(check, options.out or Path("sweeps") / slug(check.sweep.name))
+    out = options.out or Path("sweeps") / slug(check.sweep.name)
+    make_folder(out)
+    local = LocalSweep(check, out)
     progress.say("phases.sweep", count=local.total)
     try:
         with PauseOnInterrupt(lambda: progress.say("phases.pausing")) as control:

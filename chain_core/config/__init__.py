@@ -14,7 +14,7 @@ text       YAML <-> mapping, `--set key=value`
 from chain_core.config.depth import fit_depth
 from chain_core.config.fields import MAX_DEPTH
 from chain_core.config.metrics import METRICS, list_metrics
-from chain_core.config.resolve import find_problems, resolve_config, restore_config
+from chain_core.config.resolve import find_problems, get_preset, resolve_config, restore_config
 from chain_core.config.root import Config
 from chain_core.config.sections import (
     BATCH_SIZES,
@@ -37,7 +37,15 @@ from chain_core.config.sections import (
     StartConfig,
     TrainConfig,
 )
-from chain_core.config.text import MAX_YAML_BYTES, apply_overrides, dump_mapping, dump_yaml, load_yaml, merge
+from chain_core.config.text import (
+    MAX_YAML_BYTES,
+    apply_overrides,
+    dump_mapping,
+    dump_yaml,
+    load_yaml,
+    merge,
+    read_value,
+)
 
 __all__ = [
     "BATCH_SIZES",
@@ -68,9 +76,11 @@ __all__ = [
     "dump_yaml",
     "find_problems",
     "fit_depth",
+    "get_preset",
     "list_metrics",
     "load_yaml",
     "merge",
+    "read_value",
     "resolve_config",
     "restore_config",
 ]

@@ -45,14 +45,15 @@ def find_problems(mapping: Mapping[str, Any]) -> list[ConfigError]:
 
 
 def _validate(mapping: Mapping[str, Any]) -> tuple[list[ConfigError], Config | None]:
-    config = _fill(mapping, _get_preset(mapping))
+    config = _fill(mapping, get_preset(mapping))
     if isinstance(config, list):
         return config, None
     problems = [problem for check in CHECKS for problem in check(config)]
     return problems, (None if problems else config)
 
 
-def _get_preset(mapping: Mapping[str, Any]) -> Mapping[str, Any]:
+def get_preset(mapping: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What the preset says that a mapping names; nothing where there is no such preset."""
     preset = mapping.get("preset", "fast")
     return PRESETS.get(preset, {}) if isinstance(preset, str) else {}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any
 
 import yaml
@@ -20,16 +20,25 @@ def load_yaml(text: str) -> dict[str, Any]:
     if len(text.encode("utf-8", "ignore")) > MAX_YAML_BYTES:
         raise ConfigError("yaml_too_large", limit=MAX_YAML_BYTES)
     try:
-        mapping = yaml.load(text, Loader=_UniqueKeyLoader)
+        mapping = read_value(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         reason = getattr(error, "problem", None) or "not readable"
         raise ConfigError("yaml_broken", line=mark.line + 1 if mark else 1, reason=reason) from None
-    except (RecursionError, ValueError) as error:
-        raise ConfigError("yaml_broken", line=1, reason=type(error).__name__) from None
     if not isinstance(mapping, dict):
         raise ConfigError("yaml_no_mapping")
     return mapping
+
+
+def read_value(text: str) -> Any:
+    """What a text says as YAML. Raises YAMLError where it is none, ConfigError where its aliases stand for too much."""
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except (yaml.YAMLError, ConfigError):
+        raise
+    except Exception as error:
+        # PyYAML raises whatever Python does of a value that is none of its type, such as 2026-99-99 or !!bool 3.
+        raise yaml.MarkedYAMLError(problem=type(error).__name__) from None
 
 
 def dump_yaml(config: Config) -> str:
@@ -50,7 +59,7 @@ def apply_overrides(mapping: Mapping[str, Any], overrides: list[str]) -> dict[st
         if not equals or not key.strip():
             raise ConfigError("override_form", override=override)
         try:
-            value = yaml.safe_load(text)
+            value = read_value(text)
         except yaml.YAMLError:
             raise ConfigError("override_form", override=override) from None
         _set_path(merged, key.strip(), value)
@@ -68,8 +77,15 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """PyYAML's safe loader, which lets the last of two equal keys win, made to refuse them."""
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader, which lets the last of two equal keys win and a few aliases of aliases stand for gigabytes,
+    made to refuse both."""
+
+    def get_single_node(self) -> yaml.Node | None:
+        node = super().get_single_node()
+        if node is not None and _measure(node, {}) > MAX_YAML_BYTES:
+            raise ConfigError("yaml_too_large", limit=MAX_YAML_BYTES)
+        return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
@@ -80,6 +96,17 @@ class _UniqueKeyLoader(yaml.SafeLoader):
             if isinstance(key, str):
                 seen.add(key)
         return super().construct_mapping(node, deep)
+
+
+def _measure(node: yaml.Node, known: dict[yaml.Node, int]) -> int:
+    """About how many characters a node has with its aliases written out; above the limit no more than that they are."""
+    if isinstance(node, yaml.ScalarNode):
+        return len(node.value) + 1
+    if node not in known:
+        known[node] = MAX_YAML_BYTES + 1  # for an alias inside what it stands for, which has no end
+        parts = chain.from_iterable(node.value) if isinstance(node, yaml.MappingNode) else node.value
+        known[node] = min(1 + sum(_measure(part, known) for part in parts), MAX_YAML_BYTES + 1)
+    return known[node]
 
 
 class _Dumper(yaml.SafeDumper):

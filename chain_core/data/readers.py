@@ -211,12 +211,15 @@ def _to_array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
     try:
         return pa.array(values, kind)
     except UnicodeEncodeError:  # half a surrogate pair, which JSON can spell but no encoding can hold
-        return pa.array([_mend_surrogates(value) for value in values], kind)
+        return pa.array([mend_surrogates(value) for value in values], kind)
 
 
-def _mend_surrogates(value: Any) -> Any:
+def mend_surrogates(value: Any) -> Any:
+    """What JSON gave, with "?" for each half of a surrogate pair that lacks the other."""
+    if isinstance(value, dict):
+        return {mend_surrogates(key): mend_surrogates(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_mend_surrogates(item) for item in value]
+        return [mend_surrogates(item) for item in value]
     return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 
@@ -235,7 +238,7 @@ def _build_schema(
 
 
 def _mend_names(names: Sequence[str]) -> list[str]:
-    plain = [" ".join(_mend_surrogates(name).replace("\0", "").split()) for name in names]
+    plain = [" ".join(mend_surrogates(name).replace("\0", "").split()) for name in names]
     taken = {SPLIT}
     kept = []
     for position, name in enumerate(plain, start=1):

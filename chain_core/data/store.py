@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
@@ -28,6 +29,7 @@ from chain_core.data.writer import (
     write_data_set,
 )
 from chain_core.errors import DataError
+from chain_core.paths import place_path
 from chain_core.registry import nearest
 
 __all__ = [
@@ -155,12 +157,9 @@ def _watch(batches: Iterable[pa.RecordBatch], check: Callable[[], None]) -> Iter
 
 def _find_path(value: str, folder: Path) -> Path | None:
     """The file or folder that a source names; None where it can only be a stored data set's name."""
-    try:
-        path = (folder / Path(value).expanduser()).resolve()
-        if path.exists():
-            return path
-    except (OSError, RuntimeError, ValueError):
-        return None
+    path = place_path(value, folder)
+    if os.path.exists(path):
+        return path.resolve()
     if Path(value).suffix.lower() in SUFFIXES or "/" in value or "\\" in value:
         raise DataError("file_missing", path=str(path))
     return None

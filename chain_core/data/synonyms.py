@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from chain_core.errors import DataError
@@ -12,7 +13,7 @@ def read_synonyms(path: Path) -> dict[str, tuple[str, ...]]:
 
     Raises DataError for a file that is missing, cannot be read, or has no group of two.
     """
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise DataError("synonyms_missing", path="augment.synonyms", file=str(path))
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()

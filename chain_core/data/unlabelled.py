@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from chain_core.data.encodings import detect_encoding
 from chain_core.data.store import load_data_set, open_rows
 from chain_core.data.text import Texts, read_texts
 from chain_core.errors import DataError
+from chain_core.paths import place_path
 
 HELD_OUT = 0.1
 MOST_HELD_OUT = 2000
@@ -27,7 +29,7 @@ def read_unlabelled(source: str, folder: Path, columns: InputConfig, check: Call
     A table need not have the pair's second column. Raises DataError where it lacks the first, or has no text at all.
     `check` as in `open_rows`.
     """
-    path = (folder / source).expanduser()
+    path = place_path(source, folder)
     if path.suffix.lower() == ".txt":
         texts = Texts("text", pa.array(_read_lines(path), pa.string()))
     else:
@@ -42,16 +44,17 @@ def read_unlabelled(source: str, folder: Path, columns: InputConfig, check: Call
 
 def check_source(source: str, folder: Path) -> None:
     """Raises DataError where a source is neither there nor a stored data set's name; reads no row."""
-    path = (folder / source).expanduser()
-    if not path.exists() and path.suffix.lower() == ".txt":
+    path = place_path(source, folder)
+    if os.path.exists(path):
+        return
+    if path.suffix.lower() == ".txt":
         raise DataError("file_missing", path=str(path))
-    if not path.exists():
-        load_data_set(source)
+    load_data_set(source)
 
 
 def _read_lines(path: Path) -> list[str]:
     """The lines that are not blank, without white space around."""
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise DataError("file_missing", path=str(path))
     try:
         text = path.read_text(encoding=detect_encoding(path, path.name))

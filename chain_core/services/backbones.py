@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 
 from chain_core.errors import BackboneError
 from chain_core.modeling.backbones.catalogue import BACKBONES, BackboneFacts, read_facts
@@ -16,7 +16,7 @@ _LOCK = threading.Lock()
 
 def is_local(name: str) -> bool:
     """Whether a name is a package's or a folder's, which answer at once."""
-    return name in BACKBONES or name.startswith((".", "~", "/")) or Path(name).is_dir()
+    return name in BACKBONES or name.startswith((".", "~", "/")) or os.path.isdir(name)
 
 
 def ask_backbone(name: str) -> BackboneFacts | BackboneError | None:

@@ -1,4 +1,5 @@
-"""A full disk: one list of what it looks like, one sentence for it, and space taken before it is needed."""
+"""A disk that takes no more, or nothing from us: what that looks like, a sentence for it, and space taken before it is
+needed."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from chain_core.errors import ResourceError
+from chain_core.errors import ResourceError, RunError
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """No space left, the user's quota used up, a file larger than the file system takes."""
@@ -41,6 +42,33 @@ def explain_full_disk(folder: Path) -> Iterator[None]:
         if is_full(error):
             raise ResourceError("disk_full", folder=str(folder)) from error
         raise
+
+
+@contextmanager
+def explain_refusal(path: Path) -> Iterator[None]:
+    """Whatever keeps a file or folder from being written becomes an error that names it: a ResourceError where the disk
+    is full, else a RunError."""
+    try:
+        with explain_full_disk(path):
+            yield
+    except OSError as error:
+        raise RunError("path_refused", path=str(path), reason=error.strerror or str(error)) from error
+
+
+def make_folder(folder: Path) -> None:
+    """A folder to write to, made where it is missing. Raises RunError, or ResourceError, where the system refuses."""
+    with explain_refusal(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+def make_parent(path: Path) -> None:
+    """The folder of a file to be written, as `make_folder`. Raises RunError, too, where the file itself is a folder."""
+    make_folder(path.parent)
+    with explain_refusal(path):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
 
 
 def reserve(path: Path) -> None:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from chain_core.errors import RunError
+from chain_core.storage.disk import make_folder
 
 EVERY_SECONDS = 0.05
 
@@ -17,10 +18,10 @@ EVERY_SECONDS = 0.05
 def hold_folder(folder: Path, patience: float, check: Callable[[], None] = lambda: None) -> Iterator[None]:
     """Hold a folder, made where it is missing; wait for at most `patience` seconds for who holds it.
 
-    `check` is called while waiting and may raise. Raises RunError where the wait was in vain. Where the system or the
-    disk knows no locks, nothing is held.
+    `check` is called while waiting and may raise. Raises RunError where the wait was in vain, and as `make_folder`.
+    Where the system or the disk knows no locks, nothing is held.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     try:
         import fcntl
     except ImportError:

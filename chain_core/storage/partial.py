@@ -123,8 +123,10 @@ def _hold(folder: Path, plan: str, stack: ExitStack) -> Path:
         lease = take_lease(place)
         try:
             stack.enter_context(hold_folder(place, 0))
-        except RunError:  # taken since the look
+        except RunError as error:
             lease.release()
-            continue
+            if error.code != "run_folder_busy":
+                raise
+            continue  # taken since the look
         stack.callback(lease.release)
         return place

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from chain_core.messages import LANGUAGES, render
+from chain_core.ui.escape import escape_markdown
 from tests.app.harness import open_page
 
 ROWS = [
@@ -188,6 +189,17 @@ def test_a_yaml_takes_the_drafts_place(home: Path) -> None:
     assert read_draft(home)["name"] == "other"
     assert app.slider(key="chain:chain/depth").value == 2
     assert set(read_draft(home)["heads"]) >= {"intent"}, "heads are inferred where the file leaves them out"
+
+
+@pytest.mark.parametrize("place", ["~nobody-of-this-name/x", "x" * 300])
+def test_a_path_that_leads_nowhere_can_be_mended_here(home: Path, draft, write_draft, place: str) -> None:
+    write_draft({**draft, "augment": {"copies": 1, "synonyms": place}, "start": {"run": place}})
+    app = open_page("chain")
+    assert sum(escape_markdown(place) in error.value for error in app.error) == 2
+    assert find_button(app, "chain.train").disabled
+    app.text_input(key="chain:augment/synonyms").set_value("").run()
+    assert not app.exception
+    assert read_draft(home)["augment"]["synonyms"] is None
 
 
 @pytest.mark.usefixtures("draft")

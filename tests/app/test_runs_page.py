@@ -115,6 +115,7 @@ def test_every_path_of_a_run_becomes_absolute(home: Path) -> None:
         "start": {"run": "old", "l2": 0.1},
     }
     here = str(home)
+    assert fix_paths({"start": {"run": "x" * 300}}, home) == {"start": {"run": "x" * 300}}
     assert fix_paths(mapping, home) == {
         "data": {"train": f"{here}/a.csv", "validation": 0.1, "test": "a stored one"},
         "also": {"more": {"data": {"train": f"{here}/b.csv"}}},

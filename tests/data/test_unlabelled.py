@@ -8,8 +8,9 @@ import pytest
 
 from chain_core.config import InputConfig
 from chain_core.data.text import Texts
-from chain_core.data.unlabelled import hold_out, pair_sentences, read_unlabelled
+from chain_core.data.unlabelled import check_source, hold_out, pair_sentences, read_unlabelled
 from chain_core.errors import DataError
+from tests.test_paths import NOWHERE
 from tests.tiny import write_rows
 
 
@@ -33,6 +34,20 @@ def test_missing_and_single_lines_are_sentences(tmp_path):
     (tmp_path / "one.txt").write_text("only\n")
     with pytest.raises(DataError):
         read_unlabelled("one.txt", tmp_path, InputConfig(text="a"))
+
+
+def test_a_text_file_may_lie_at_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "lines.txt").write_text("one\ntwo\n")
+    check_source("~/lines.txt", tmp_path / "elsewhere")
+    assert len(read_unlabelled("~/lines.txt", tmp_path / "elsewhere", InputConfig(text="a"))) == 2
+
+
+@pytest.mark.parametrize("source", [*NOWHERE, f"{NOWHERE[0]}.txt", f"{NOWHERE[2]}.txt"])
+def test_a_source_that_cannot_be_there_is_a_sentence(tmp_path, source):
+    for look in (lambda: check_source(source, tmp_path), lambda: read_unlabelled(source, tmp_path, InputConfig())):
+        with pytest.raises(DataError):
+            look()
 
 
 def test_a_tenth_is_held_out():

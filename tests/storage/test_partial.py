@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from chain_core.errors import RunError
 from chain_core.paths import get_folder
 from chain_core.storage import partial as module
 from chain_core.storage.entries import list_entries, make_room, remove_entry, save_limit, sweep
@@ -52,6 +53,20 @@ def test_nothing_is_left_of_nothing_or_of_what_is_of_no_use(folder):
         with pytest.raises(type(error)):
             fill(folder, pieces, error=error)
         assert find_left(folder) == []
+
+
+def test_a_disk_that_refuses_is_not_asked_for_ever(folder, monkeypatch):
+    asked = []
+
+    def refuse(place, patience):
+        asked.append(place)
+        raise RunError("path_refused" if len(asked) == 1 else "end", path=str(place), reason="closed")
+
+    monkeypatch.setattr(module, "hold_folder", refuse)
+    with pytest.raises(RunError, match="closed"):
+        fill(folder, 1)
+    assert len(asked) == 1
+    assert not list(asked[0].iterdir()), "the lease is given back"
 
 
 def test_each_plan_has_its_own(folder):

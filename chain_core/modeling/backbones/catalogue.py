@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ import numpy as np
 
 from chain_core.errors import BackboneError
 from chain_core.modeling.backbones.direction import is_causal
-from chain_core.paths import find_package
+from chain_core.paths import find_package, place_path
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,8 @@ def find_folder(name: str) -> Path:
         if package is None:
             raise BackboneError("backbone_not_installed", name=name, install=packaged.install)
         return _check_folder(package / packaged.folder)
-    path = Path(name).expanduser()
-    if path.is_dir():
+    path = place_path(name, Path())
+    if os.path.isdir(path):
         return _check_folder(path)
     if path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
         raise BackboneError("backbone_no_folder", folder=name)
@@ -77,7 +78,7 @@ def find_folder(name: str) -> Path:
 
 
 def _check_folder(folder: Path) -> Path:
-    if not (folder / "config.json").is_file():
+    if not os.path.isfile(folder / "config.json"):
         raise BackboneError("backbone_no_config", folder=str(folder))
     if not any(folder.glob("*.safetensors")):
         pickled = any(folder.glob("*.bin")) or any(folder.glob("*.pt")) or any(folder.glob("*.pth"))
@@ -238,9 +239,10 @@ def _read_max_length(folder: Path, config: dict[str, Any]) -> int:
 
 def _count_parameters(path: Path) -> int:
     """Of a safetensors file, from its header alone."""
-    with path.open("rb") as file:
-        (length,) = struct.unpack("<Q", file.read(8))
-        if length > 100_000_000:
-            raise BackboneError("backbone_no_weights", folder=str(path.parent))
-        header = json.loads(file.read(length))
+    try:
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            header = json.loads(file.read(min(length, 100_000_000)))
+    except (OSError, ValueError, struct.error):
+        raise BackboneError("backbone_no_weights", folder=str(path.parent)) from None
     return sum(math.prod(entry["shape"]) for key, entry in header.items() if key != "__metadata__")

@@ -18,7 +18,7 @@ import pyarrow as pa
 from chain_core.config import Config, DataConfig, find_problems, resolve_config
 from chain_core.data.cells import Note
 from chain_core.data.schema import Task
-from chain_core.errors import BackboneError, ChainError, ConfigError
+from chain_core.errors import BackboneError, ChainError, ConfigError, explain_failure
 from chain_core.modeling.backbones.catalogue import BackboneFacts
 from chain_core.modeling.backbones.shapes import BackboneShapes, read_shapes
 from chain_core.modeling.links.density import fill_densities
@@ -26,15 +26,7 @@ from chain_core.modeling.plan import Plan, Workload, compute_plan
 from chain_core.services.drafts.draft_rows import DraftRows, count_workload, open_table, read_rows
 from chain_core.services.rows.complete import add_language_heads, complete_mapping
 from chain_core.services.rows.idle import find_idle
-from chain_core.services.rows.problems import (
-    Problem,
-    build_problem,
-    check_config,
-    check_metric,
-    explain_failure,
-    place,
-    view_set,
-)
+from chain_core.services.rows.problems import Problem, build_problem, check_config, check_metric, place, view_set
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from chain_core.data.text import read_texts
 from chain_core.errors import ChainError, DataError
 from chain_core.modeling.backbones.catalogue import BackboneFacts, load_token_counter
 from chain_core.modeling.plan import Workload
+from chain_core.paths import place_path
 from chain_core.services.rows.problems import Problem
 from chain_core.services.rows.sets import list_judged
 
@@ -57,8 +58,8 @@ def open_table(data: DataConfig, folder: Path) -> pa.Table:
 
 def _stamp(folder: Path, source: str) -> tuple[int, ...]:
     try:
-        status = (folder / source).expanduser().stat()
-    except (OSError, ValueError, RuntimeError):
+        status = place_path(source, folder).stat()
+    except (OSError, ValueError):
         return ()
     return status.st_mtime_ns, status.st_size
 

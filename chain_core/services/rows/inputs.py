@@ -65,7 +65,7 @@ def list_input_columns(columns: InputConfig) -> list[str]:
 def pick_row(record: Any, config: Config) -> dict[str, Any]:
     """The input of one row from a record that has the run's columns, or `text`, `pair`, `tokens`.
 
-    Raises DataError for a record that is no object or has none of them.
+    Raises DataError for a record that is no object or has none of them, and for tokens that are neither text nor list.
     """
     if not isinstance(record, dict):
         raise DataError("row_not_object")
@@ -80,6 +80,8 @@ def pick_row(record: Any, config: Config) -> dict[str, Any]:
         row["text"] = record["text"]
     if not row:
         raise DataError("row_without_input", column=str(columns.tokens or columns.text))
+    if not isinstance(row.get("tokens", ""), str | list):
+        raise DataError("tokens_form", given=str(row["tokens"])[:80])
     spans = {name: record[name] for name in list_span_columns(config.heads or {}) if record.get(name) is not None}
     return {**row, "spans": spans} if spans else row
 

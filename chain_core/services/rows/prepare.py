@@ -24,6 +24,7 @@ from chain_core.errors import BackboneError, placed
 from chain_core.modeling.backbones.catalogue import BackboneFacts, read_facts
 from chain_core.modeling.backbones.shapes import BackboneShapes, read_shapes
 from chain_core.modeling.links.density import describe_spending, fill_densities
+from chain_core.paths import fix_path
 from chain_core.services.rows.augmentation import augment_set, fix_augment_paths
 from chain_core.services.rows.complete import complete_config
 from chain_core.services.rows.idle import find_idle
@@ -193,9 +194,3 @@ def _fix_data(data: DataConfig, folder: Path) -> DataConfig:
     return data.model_copy(
         update={key: fix_path(value, folder) for key, value in given.items() if isinstance(value, str)}
     )
-
-
-def fix_path(value: str, folder: Path) -> str:
-    """A path made absolute where it leads somewhere; anything else is a name and stays."""
-    path = (folder / value).expanduser()
-    return str(path.resolve()) if path.exists() else value

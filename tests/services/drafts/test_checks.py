@@ -10,9 +10,10 @@ import pytest
 
 from chain_core.config import resolve_config
 from chain_core.modeling.backbones.catalogue import read_facts
-from chain_core.services.backbones import ask_backbone, forget_backbone
+from chain_core.services.backbones import ask_backbone, forget_backbone, is_local
 from chain_core.services.drafts.checks import Inspection, complete_draft, inspect_draft
 from chain_core.services.rows.prepare import open_tables
+from tests.test_paths import NOWHERE
 from tests.tiny import save_tiny_backbone
 
 ROWS = [
@@ -198,6 +199,8 @@ def test_backbones_answer_by_name(tmp_path: Path) -> None:
     assert ask_backbone("minilm-l6").num_layers == 6
     assert ask_backbone(str(tmp_path)).code == "backbone_no_config"
     assert ask_backbone("/no/such/folder").code == "backbone_no_folder"
+    assert ask_backbone("~nobody-of-this-name/x").code == "backbone_no_folder"
+    assert not is_local("x" * 300)
 
 
 def test_a_hub_that_does_not_answer_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,6 +243,31 @@ def test_stages_and_starts_are_held_against_what_is_there(folder: Path) -> None:
     assert ("stages[0].objective", "causal_lm_encoder") in found
     assert ("start.run", "start_missing") in found
     assert not any(path.startswith("stages[1]") for path, _ in found)
+
+
+@pytest.mark.parametrize("value", NOWHERE)
+def test_a_path_that_cannot_be_there_is_a_problem_of_its_key(folder: Path, value: str) -> None:
+    stages = [{"objective": "masked_lm", "data": value}, {"objective": "masked_lm", "data": f"{value}.txt"}, {}]
+    augment = {"copies": 1, "synonyms": value, "back_translation": [value, value]}
+    found = list_problems(inspect(folder, stages=stages, augment=augment, start={"run": value}))
+    assert {path for path, _ in found} == {
+        "stages[0].data", "stages[1].data", "augment.synonyms", "augment.back_translation", "start.run",
+    }  # fmt: skip
+    assert [path for path, _ in list_problems(inspect(folder, data={"train": value}))] == ["data"]
+
+
+def test_paths_may_start_at_home(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(folder))
+    (folder / "texts.txt").write_text("one\ntwo\n")
+    stages = [{"objective": "masked_lm", "data": "~/texts.txt"}, {"objective": "masked_lm", "data": "~/rows.jsonl"}, {}]
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    inspection = inspect(elsewhere, data={"train": "~/rows.jsonl"}, stages=stages)
+    assert list_problems(inspection) == []
+    assert sum((inspection.sizes or {}).values()) == 60
+    lines = (folder / "rows.jsonl").read_text().splitlines()
+    (folder / "rows.jsonl").write_text("\n".join(lines[:30]))
+    assert sum((inspect(elsewhere, data={"train": "~/rows.jsonl"}).sizes or {}).values()) == 30, "it is read again"
 
 
 def test_the_plan_counts_the_head_that_a_stage_will_add(folder: Path) -> None:

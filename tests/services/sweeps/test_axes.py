@@ -42,6 +42,7 @@ def test_axes_as_a_person_writes_them(text: str, axis: Axis) -> None:
     [
         ("chain.depth", "axis_form"), ("=1", "axis_form"), ("a=", "axis_form"), ("a=[1", "axis_form"),
         ("a=..", "axis_form"), ("a=3..1", "axis_range"), ("a=0..1:log", "axis_range"), ("a=1..e", "axis_form"),
+        ("data.split=2026-13-01", "axis_form"), ("a=!!int abc", "axis_form"), ("a=" + "[" * 5000, "axis_form"),
     ],
 )  # fmt: skip
 def test_what_is_no_axis_is_said(text: str, code: str) -> None:

@@ -40,13 +40,15 @@ def test_files_that_cannot_be_told_apart(names):
 
 
 @pytest.mark.parametrize(
-    "name", ["../../etc/passwd", "..\\..\\x.csv", ".hidden", "", "a/b.csv", "評論 (1).csv", "x" * 500]
+    "name",
+    ["../../etc/passwd", "..\\..\\x.csv", ".hidden", "", "a/b.csv", "評論 (1).csv", "x" * 500, "評" * 99 + ".csv"],
 )
 def test_names_on_disk_stay_in_their_folder(tmp_path, name):
     path = tmp_path / clean_name(name)
     path.write_text("")
     assert path.resolve().parent == tmp_path.resolve()
     assert not path.name.startswith(".")
+    assert path.suffix == (".csv" if name.endswith(".csv") else "")
 
 
 @pytest.fixture
