@@ -62,6 +62,12 @@ def _build_config(family: str, layers: int, width: int):
         "gpt2": {"n_embd": width, "n_layer": layers, "n_head": 4, "n_positions": 128},
         "opt": {"hidden_size": width, "num_hidden_layers": layers, "num_attention_heads": 4, "ffn_dim": 64,
                 "word_embed_proj_dim": width, "max_position_embeddings": 128},
+        "electra": {"embedding_size": width // 2, "hidden_size": width, "num_hidden_layers": layers,
+                    "num_attention_heads": 4, "intermediate_size": 64},
+        "gemma3_text": {"hidden_size": width, "num_hidden_layers": layers, "num_attention_heads": 4,
+                        "num_key_value_heads": 2, "head_dim": 8, "intermediate_size": 64, "sliding_window": 4,
+                        "layer_types": ["sliding_attention", "full_attention", "full_attention", "sliding_attention"],
+                        "max_position_embeddings": 128},
         "llama": {"hidden_size": width, "num_hidden_layers": layers, "num_attention_heads": 4,
                   "num_key_value_heads": 2, "intermediate_size": 64, "max_position_embeddings": 128},
     }  # fmt: skip

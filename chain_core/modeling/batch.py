@@ -108,7 +108,7 @@ def build_batch(
         return Batch(rows, torch.ones(len(rows), 1, dtype=torch.bool), hidden=vectors, labels=chosen)
     index, mask = spread(encoded.offsets, rows)
     batch: dict[str, Any] = {
-        "hidden": {layer: torch.from_numpy(take_states(states, index)) for layer, states in (hidden or {}).items()},
+        "hidden": {layer: _gather_states(states, index, mask) for layer, states in (hidden or {}).items()},
         "input_ids": _ids(encoded.input_ids, index, mask) if not hidden else None,
         "token_type_ids": _ids(encoded.token_type_ids, index, mask) if not hidden else None,
         "lexical": None,
@@ -124,12 +124,11 @@ def build_batch(
             batch[name] = torch.from_numpy(np.where(mask, flat[index], np.int32(-1)))
     if spans:
         batch["spans"] = {name: torch.from_numpy(part[rows].astype(np.int64)) for name, part in spans.items()}
-    if len(encoded.word_starts):
-        word_index, word_mask = spread(encoded.word_offsets, rows)
-        starts = encoded.word_starts[np.minimum(word_index, len(encoded.word_starts) - 1)]
-        word_mask &= starts >= 0
-        batch["word_starts"] = torch.from_numpy(np.where(word_mask, starts, 0).astype(np.int64))
-        batch["word_mask"] = torch.from_numpy(word_mask)
+    word_index, word_mask = spread(encoded.word_offsets, rows)
+    starts = _take(encoded.word_starts, word_index)
+    word_mask &= starts >= 0
+    batch["word_starts"] = torch.from_numpy(np.where(word_mask, starts, 0).astype(np.int64))
+    batch["word_mask"] = torch.from_numpy(word_mask)
     return Batch(rows, torch.from_numpy(mask), labels=chosen, **batch)
 
 
@@ -148,7 +147,20 @@ def list_places(offsets: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 
 def _ids(flat: np.ndarray, index: np.ndarray, mask: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.where(mask, flat[index], 0).astype(np.int64))
+    return torch.from_numpy(np.where(mask, _take(flat, index), 0).astype(np.int64))
+
+
+def _take(flat: np.ndarray, index: np.ndarray) -> np.ndarray:
+    """What stands at flat positions; zeros where nothing stands anywhere, since no row has an item."""
+    return flat[index] if len(flat) else np.zeros(index.shape, flat.dtype)
+
+
+def _gather_states(states: States, index: np.ndarray, mask: np.ndarray) -> Tensor:
+    """(B, T, H): a row without a token has zeros, and not the states of the next one."""
+    found, empty = torch.from_numpy(take_states(states, index)), ~mask.any(1)
+    if empty.any():
+        found[torch.from_numpy(empty)] = 0
+    return found
 
 
 def _gather_labels(labels: Mapping[str, np.ndarray | tuple[np.ndarray, np.ndarray]], rows: np.ndarray):

@@ -172,7 +172,8 @@ def keep_decoded(
         assert feed.texts is not None
         named = cut_answers(decoded.values, feed.texts.searched.take(part).to_pylist())
     else:
-        named = name_values(task, decoded.values, np.diff(feed.encoded.word_offsets)[part])
+        offsets = feed.encoded.word_offsets
+        named = name_values(task, decoded.values, offsets[part + 1] - offsets[part])
     for index, value in zip(places, named, strict=True):
         answers.values[key][index] = value
     answers.confidence[key][places] = decoded.confidence

@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
+from torch import Tensor
 
+from chain_core.config import InputConfig
 from chain_core.data.encode import encode_texts
 from chain_core.data.text import Texts
 from chain_core.modeling.backbones.backbone import Backbone
 from chain_core.modeling.backbones.catalogue import load_tokenizer
+from chain_core.modeling.backbones.passes import LARGEST_HALF
 from chain_core.modeling.batch import Batch, build_batch
 from chain_core.modeling.bundle import load_bundle
 from chain_core.modeling.chain import compute_pooled
@@ -32,6 +35,11 @@ class LiveFeed(Feed):
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     dtype: torch.dtype = torch.float32
 
+    @property
+    def lengths(self) -> np.ndarray:
+        """Of the tokens, pooled or not: the backbone reads them here."""
+        return self.encoded.lengths
+
     def build_batch(self, rows: np.ndarray, *, labelled: bool = True) -> Batch:
         batch = build_batch(self.encoded, rows, labels=self.labels if labelled else None, spans=self.spans)
         if self.lower is None:
@@ -47,14 +55,18 @@ def read_states(
     there = batch.to(device)
     with autocast(device, dtype):
         states = lower(there.mask, there.input_ids, there.token_type_ids)
-    # The cache keeps float16: so does this, and both give the same predictions.
     if pooled:
         hidden = {layer: compute_pooled(states[layer], there.mask, causal=lower.causal)[:, None] for layer in layers}
         there = replace(there, mask=torch.ones(len(batch.rows), 1, dtype=torch.bool, device=device))
     else:
         hidden = {layer: states[layer] for layer in layers}
-    halves = {layer: state.half() for layer, state in hidden.items()}
-    return replace(there, hidden=halves, input_ids=None, token_type_ids=None)
+    kept = {layer: _round(state) for layer, state in hidden.items()}
+    return replace(there, hidden=kept, input_ids=None, token_type_ids=None)
+
+
+def _round(state: Tensor) -> Tensor:
+    """As the cache keeps it, so that both give the same predictions."""
+    return state.half() if float(state.abs().max()) <= LARGEST_HALF else state.float()
 
 
 @dataclass(frozen=True)
@@ -67,6 +79,7 @@ class Bundle:
     lower: Backbone | None
     tokenizer: Any
     max_length: int
+    """Of the backbone's input, in tokens."""
     device: torch.device
     dtype: torch.dtype
 
@@ -76,18 +89,17 @@ def open_bundle(folder: Any, device: str = "auto") -> Bundle:
     model, config, tasks, facts = load_bundle(folder)
     place = choose_device(device)
     lower = load_lower(facts, model.base).to(place) if model.base else None
-    max_length = config.input.max_length or facts.max_length
     dtype = choose_precision(config.train.precision, place)
     tokenizer = load_tokenizer(facts.folder)
-    return Bundle(model.to(place), config, tasks, lower, tokenizer, max_length, place, dtype)
+    return Bundle(model.to(place), config, tasks, lower, tokenizer, facts.max_length, place, dtype)
 
 
-def build_live_feed(bundle: Bundle, texts: Texts, gold: Mapping[str, pa.Array] | None = None) -> LiveFeed:
-    """A feed over new rows, all of them in the split "test"."""
-    config = bundle.config
-    encoded = encode_texts(
-        texts, bundle.tokenizer, bundle.max_length, lexical=config.uses_lexical, places=needs_places(config)
-    )
+def build_live_feed(
+    bundle: Bundle, texts: Texts, columns: InputConfig, gold: Mapping[str, pa.Array] | None = None
+) -> LiveFeed:
+    """A feed over new rows of the data set that `columns` tell of, all of them in the split "test"."""
+    config, length = bundle.config, columns.max_length or bundle.max_length
+    encoded = encode_texts(texts, bundle.tokenizer, length, lexical=config.uses_lexical, places=needs_places(config))
     return LiveFeed(
         encoded=encoded,
         hidden={},

@@ -84,7 +84,7 @@ class MaskedFeed(Feed):
         draws = self.fixed.find(rows) if self.fixed is not None else None
         if draws is None:
             shape = len(rows), max(int(self.encoded.lengths[rows].max()), 1)
-            draws = draw(shape, len(self.vocabulary.special), self.random)
+            draws = draw(shape, self.vocabulary.size, self.random)
         draws = draws.cut(own, ids.shape[1])
         shown, labels = mask_tokens(ids, mask, self.vocabulary, self.share, draws)
         if batch.lexical is not None:
@@ -129,7 +129,7 @@ def fix_draws(encoded: Encoded, rows: np.ndarray, vocabulary: Vocabulary, seed: 
     """The draws of some rows, by the seed."""
     rows = np.sort(rows)
     offsets = np.concatenate([[0], np.cumsum(encoded.lengths[rows])])
-    return Fixed(rows, offsets, draw(int(offsets[-1]), len(vocabulary.special), np.random.default_rng(seed)))
+    return Fixed(rows, offsets, draw(int(offsets[-1]), vocabulary.size, np.random.default_rng(seed)))
 
 
 def build_next_tokens(encoded: Encoded) -> tuple[np.ndarray, np.ndarray]:

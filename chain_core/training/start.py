@@ -109,9 +109,16 @@ def _get_part(model: ChainModel, prefix: str) -> dict[str, Tensor]:
 def _match_links(old: ChainModel, model: ChainModel) -> Iterator[int]:
     """The positions of links that keep their weights."""
     for position in range(1, min(len(old.chain.cells), len(model.chain.cells)) + 1):
-        parts = [_get_part(each, f"chain.cells.{position - 1}.") for each in (old, model)]
-        if {name: value.shape for name, value in parts[0].items()} == {n: v.shape for n, v in parts[1].items()}:
+        before, after = (_describe_link(each, position) for each in (old, model))
+        if before == after:
             yield position
+
+
+def _describe_link(model: ChainModel, position: int) -> tuple[Any, ...]:
+    """What two links must have in common: kind, shapes, and of attention how wide its heads are."""
+    link = model.chain.cells[position - 1].link
+    shapes = {name: value.shape for name, value in _get_part(model, f"chain.cells.{position - 1}.").items()}
+    return type(link), getattr(link, "head_size", None), shapes
 
 
 @dataclass(frozen=True)
@@ -155,12 +162,12 @@ def _name_seat(seat: Seat, depth: int) -> tuple[Any, ...]:
 
 
 def _fits(twin: Seat, seat: Seat) -> bool:
-    """Whether the shapes agree but for the dimensions that run over labels."""
+    """Whether the shapes agree but for the dimensions that run over labels; a CRF, nothing at first, may join."""
     old, new = (
         {name: _drop(value.shape, name) for name, value in each.state_dict().items() if not name.endswith(FITTED)}
         for each in (twin, seat)
     )
-    return old == new
+    return old in (new, {name: shape for name, shape in new.items() if not name.startswith("head.crf.")})
 
 
 def _drop(shape: torch.Size, name: str) -> tuple[int, ...]:

@@ -68,9 +68,10 @@ def test_files_hold_what_memory_would(tokenizer, monkeypatch, kind, lexical, chu
 
 
 def test_what_is_read_is_a_map_of_the_file(tokenizer):
-    loaded = load(TEXTS["text"], tokenizer)
-    assert isinstance(loaded.input_ids.base, np.memmap)
-    assert not loaded.input_ids.flags.writeable
+    loaded = load(TEXTS["text"], tokenizer, lexical=True)
+    for array in (loaded.input_ids, loaded.offsets, loaded.lexical):
+        assert isinstance(array.base, np.memmap)
+        assert not array.flags.writeable
 
 
 def test_another_length_or_lexical_tap_is_another_entry(tokenizer):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -40,6 +42,30 @@ def test_hidden_states_come_from_their_rows(encoded):
     batch = build_batch(encoded, np.array([2, 0]), hidden={6: states})
     assert batch.hidden[6][0][batch.mask[0]].tolist() == states[encoded.offsets[2] : encoded.offsets[3]].tolist()
     assert batch.hidden[6].shape == (2, 6, 2)
+
+
+def test_a_row_without_a_token_has_no_state(encoded):
+    """Its place in the flat arrays is that of the next row, whose states may not be known yet."""
+    lengths = encoded.lengths.copy()
+    bare = replace(encoded, offsets=np.array([0, lengths[0], lengths[0], *(lengths[0] + np.cumsum(lengths[2:]))]))
+    states = np.full((len(encoded.input_ids), 2), np.nan, np.float16)
+    states[: lengths[0]] = 1
+    batch = build_batch(bare, np.array([0, 1]), hidden={6: states})
+    assert batch.mask.any(1).tolist() == [True, False]
+    assert batch.hidden[6][1].eq(0).all()
+    assert batch.hidden[6][0].eq(1).all()
+
+
+def test_rows_without_a_word_or_a_token(backbones):
+    texts = Texts("tokens", pa.array([[], []], pa.list_(pa.string())))
+    encoded = encode_texts(texts, load_tokenizer(backbones["bert"]), 16)
+    batch = build_batch(encoded, np.arange(2))
+    assert batch.word_mask.tolist() == [[False], [False]]
+    assert batch.word_starts.tolist() == [[0], [0]]
+    empty = replace(encoded, input_ids=encoded.input_ids[:0], token_type_ids=encoded.token_type_ids[:0],
+                    offsets=np.zeros(3, np.int64))  # fmt: skip
+    bare = build_batch(empty, np.arange(2))
+    assert (bare.input_ids.tolist(), bare.mask.tolist()) == ([[0], [0]], [[False], [False]])
 
 
 def test_pooled_vectors(encoded):

@@ -69,6 +69,24 @@ def test_tap_beyond_the_backbone():
     assert caught.value.path == "chain.taps[1]"
 
 
+def test_the_first_link_joins_what_the_lexical_tap_gives(setting):
+    facts, encoded = setting
+    model = build_model(build_config(facts.folder, chain={"depth": 2, "width": 32, "lexical": "on"}), TASKS, facts)
+    batch, hidden = compute_hidden(facts, encoded, model)
+    chain = model.chain.eval()
+    for parameter in chain.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    first, tapped = chain.cells[0], hidden[chain.taps[0]]
+    embedded = chain.lexical.embedding.weight[batch.lexical].sum(2)
+    joined = first.project(first.norm(tapped)) + chain.lexical.project(embedded)
+    states = chain.compute_states(hidden, batch)
+    torch.testing.assert_close(states[1], joined + first.link(joined, batch.mask))
+    again = chain.cells[1].project(chain.cells[1].norm(hidden[chain.taps[1]])) + states[1]
+    torch.testing.assert_close(states[2], again + chain.cells[1].link(again, batch.mask))
+    chain(hidden, batch)["intent", 2].square().sum().backward()
+    assert all(parameter.grad.abs().sum() > 0 for parameter in chain.lexical.parameters())
+
+
 def test_logits_of_every_head_at_every_depth(setting):
     facts, encoded = setting
     model = build_model(build_config(facts.folder), TASKS, facts)

@@ -253,6 +253,16 @@ def test_the_gradient_is_told_as_it_was_before_clipping(backbone, commands, tmp_
     assert first(1e-3) == first(None)
 
 
+def test_a_step_takes_no_longer_gradient_than_is_asked_for(backbone, commands, tmp_path):
+    from torch.nn.utils import get_total_norm
+
+    model, _, events = start(backbone, commands, tmp_path, train={"epochs": 1, "clip": 1e-3})
+    told = next(event for event in events if event["kind"] == "step")
+    assert sum(norm**2 for norm in told["gradient"].values()) ** 0.5 > 1e-2
+    left = float(get_total_norm([p.grad for p in model.parameters() if p.grad is not None]))
+    assert left == pytest.approx(1e-3, rel=1e-3)
+
+
 def test_gradients_are_told_of_now_and_then(backbone, commands, tmp_path):
     _, _, events = start(backbone, commands, tmp_path, train={"epochs": 4})
     steps = [event for event in finish(events)[0] if event["kind"] == "step"]

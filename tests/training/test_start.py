@@ -13,7 +13,7 @@ from chain_core.modeling.model import build_model
 from chain_core.services.rows.prepare import prepare_run
 from chain_core.services.runs.execute import execute_run
 from chain_core.training.anchors import compute_pull
-from chain_core.training.assemble import build_feed
+from chain_core.training.assemble import FeedBuilder
 from chain_core.training.evaluate import compute_answers, compute_scores
 from chain_core.training.loop import train
 from chain_core.training.start import match_start
@@ -88,13 +88,50 @@ def test_a_threshold_is_chosen_anew(old, backbone, tmp_path, threshold):
     assert not [name for name in start.weights if name.endswith("shift")]
 
 
+@pytest.mark.parametrize(("before", "after", "kept"), [("off", "on", True), ("on", "off", False)])
+def test_a_crf_may_join_a_head_but_not_leave_it(backbone, tmp_path, before, after, kept):
+    write_rows(tmp_path / "train.jsonl", build_commands())
+
+    def build(crf, **sections):
+        return {
+            **build_mapping(backbone, train={"epochs": 2}, **sections),
+            "heads": {"slots": {**HEADS["slots"], "crf": crf}},
+        }
+
+    execute_run(resolve_config(build(before)), tmp_path / "run", folder=tmp_path, emit=lambda event: None)
+    material, model = prepare(tmp_path, build(after, start={"run": "run"}))
+    start = match(tmp_path, model, material)
+    assert ("slots@2" in start.notes[0]["params"]["heads"]) == kept
+    start.apply(model)
+    if kept:
+        feed = FeedBuilder(material, model, CPU, torch.float32, lambda event: None, lambda: "").build()
+        trained, *_ = load_bundle(tmp_path / "run" / "model")
+        rows = feed.splits["validation"]
+        new, old = (compute_answers(each, feed, rows, CPU, torch.float32) for each in (model, trained))
+        assert new.values == old.values
+
+
+def test_a_link_whose_attention_has_heads_of_another_size_is_not_kept(backbone, tmp_path):
+    """The shapes do not tell: the same matrices would be cut into other heads."""
+    write_rows(tmp_path / "train.jsonl", build_commands())
+
+    def build(init, **sections):
+        links = [{"kind": "attention", "init": init}, {"kind": "attention"}]
+        return build_mapping(backbone, chain={"links": links}, train={"epochs": 1}, **sections)
+
+    execute_run(resolve_config(build("backbone")), tmp_path / "run", folder=tmp_path, emit=lambda event: None)
+    for init, links in (("backbone", "1, 2"), ("identity", "2")):
+        material, model = prepare(tmp_path, build(init, start={"run": "run"}))
+        assert match(tmp_path, model, material).notes[0]["params"]["links"] == links
+
+
 def test_a_longer_chain_judges_as_the_old_one_before_it_learns(old, backbone):
     mapping = build_mapping(backbone, chain={"depth": 3, "taps": [2, 4, 4]}, start={"run": "run"}, train={"epochs": 1})
     mapping["heads"] = {**HEADS, "topics": {"kind": "multilabel", "column": "topics"}}
     material, model = prepare(old, mapping)
     start = match(old, model, material)
     start.apply(model)
-    feed = build_feed(material, model, CPU, torch.float32, lambda event: None, lambda: "")
+    feed = FeedBuilder(material, model, CPU, torch.float32, lambda event: None, lambda: "").build()
     scores = compute_scores(
         compute_answers(model, feed, feed.splits["validation"], CPU, torch.float32), material.tasks, feed.gold
     )
@@ -163,7 +200,7 @@ def test_a_link_that_joins_later_changes_no_answer_as_it_does(old, backbone):
     notes = {note["code"]: note["params"] for note in start.notes}
     assert notes["start_kept"]["links"] == "1"
     assert notes["start_joins"] == {"links": "2", "depth": 1}
-    feed = build_feed(material, model, CPU, torch.float32, lambda event: None, lambda: "")
+    feed = FeedBuilder(material, model, CPU, torch.float32, lambda event: None, lambda: "").build()
     before = None
     for event in train(model, feed, material.tasks, material.config, CPU, torch.float32, lambda: "", start=start):
         if event["kind"] == "epoch":
@@ -221,7 +258,7 @@ def learn(folder, mapping):
     """Distance of the links' weights from the old ones after a run."""
     material, model = prepare(folder, mapping)
     start = match_start(material_folder(material), model, material.config, material.facts)
-    feed = build_feed(material, model, CPU, torch.float32, lambda event: None, lambda: "")
+    feed = FeedBuilder(material, model, CPU, torch.float32, lambda event: None, lambda: "").build()
     options = (material.tasks, material.config, CPU, torch.float32, lambda: "")
     for _ in train(model, feed, *options, start=start):
         pass

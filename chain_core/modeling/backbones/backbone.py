@@ -56,6 +56,10 @@ class Backbone(nn.Module):
         """Of AdaLoRA alone."""
         layers = find_layers(model, last)
         kept = layers[start:stop]
+        config: Any = model.config
+        kinds = getattr(config, "layer_types", None)
+        if isinstance(kinds, list) and len(kinds) == last:
+            config.layer_types = kinds[start:stop]  # which some models read by the place in the list
         del layers[:]
         layers.extend(kept)
         layers[0].register_forward_pre_hook(self._enter, with_kwargs=True)
@@ -99,14 +103,12 @@ class Backbone(nn.Module):
         output, final norm included.
         """
         if self.fused:
-            choose_attention(self.model, mask)
+            choose_attention(self.model, short=mask.device.type == "cpu" and is_short(mask.shape[1]))
         inputs: dict[str, Any] = {"attention_mask": mask.long(), "return_dict": True}
-        if given is not None:
-            inputs["inputs_embeds"] = given
-        else:
-            inputs["input_ids"] = input_ids
-            if token_type_ids is not None and getattr(self.model.config, "type_vocab_size", 0) > 1:
-                inputs["token_type_ids"] = token_type_ids
+        # Embeddings that nothing reads are cheap, and states in their place need not be as wide as they are.
+        inputs["input_ids"] = input_ids if given is None else torch.zeros_like(mask, dtype=torch.long)
+        if given is None and token_type_ids is not None and getattr(self.model.config, "type_vocab_size", 0) > 1:
+            inputs["token_type_ids"] = token_type_ids
         if hasattr(self.model.config, "use_cache"):
             inputs["use_cache"] = False
         call = _Call(self, given, shift)
@@ -166,9 +168,9 @@ def is_short(length: int) -> bool:
     return length <= SHORT_ROWS
 
 
-def choose_attention(model: Any, mask: Tensor) -> None:
-    """The kernel for rows as long as those of `mask`, (B, T), on its device."""
-    wanted = "eager" if mask.device.type == "cpu" and is_short(mask.shape[1]) else "sdpa"
+def choose_attention(model: Any, *, short: bool) -> None:
+    """Plain attention or the fused kernel, from now on."""
+    wanted = "eager" if short else "sdpa"
     if model.config._attn_implementation != wanted:
         model.set_attn_implementation(wanted)
 

@@ -23,7 +23,7 @@ from chain_core.errors import ResourceError
 from chain_core.modeling.backbones.backbone import Backbone
 from chain_core.modeling.backbones.catalogue import compute_weights_key
 from chain_core.modeling.backbones.passes import HalfOverflow, run_passes
-from chain_core.modeling.backbones.repeats import find_equal
+from chain_core.modeling.backbones.repeats import LARGEST_GROUP, find_equal
 from chain_core.modeling.backbones.shards import write_shards
 from chain_core.modeling.batch import list_places
 from chain_core.modeling.team import SOLO, Team
@@ -135,7 +135,7 @@ def _write(lower, encoded, names, folder, device, dtype, pooled, meta, progress,
     def find(rows: np.ndarray) -> np.ndarray:
         return rows if pooled else list_places(encoded.offsets, rows)
 
-    plan = "\n".join((*sorted(names.values()), stored, str(tokens), "equal rows once"))
+    plan = "\n".join((*sorted(names.values()), stored, str(tokens), f"equal rows once in {LARGEST_GROUP}"))
     try:
         write_shards(
             team, folder, hashlib.sha256(plan.encode()).hexdigest()[:8], names, batches, read, meta=meta,
@@ -148,10 +148,14 @@ def _write(lower, encoded, names, folder, device, dtype, pooled, meta, progress,
 
 
 def _split_distinct(lengths: np.ndarray, first: np.ndarray, tokens: int) -> Iterator[np.ndarray]:
-    """All rows in batches whose distinct rows are at most `tokens` positions; each is followed by its equals."""
-    order, offsets = np.argsort(first, kind="stable"), make_offsets([np.bincount(first, minlength=len(first))])
+    """All rows in batches whose distinct rows are at most `tokens` positions; each is followed by its equals, and with
+    them they are not many more than LARGEST_GROUP."""
+    counts = np.bincount(first, minlength=len(first))
+    order, offsets = np.argsort(first, kind="stable"), make_offsets([counts])
     for distinct in split_by_tokens(lengths, np.flatnonzero(first == np.arange(len(first))), tokens):
-        yield order[list_places(offsets, distinct)]
+        held = np.cumsum(lengths[distinct] * counts[distinct]) // LARGEST_GROUP
+        for part in np.split(distinct, np.flatnonzero(np.diff(held)) + 1):
+            yield order[list_places(offsets, part)]
 
 
 def _repeat(states: Mapping[int, np.ndarray], rows, first, lengths, pooled: bool) -> dict[int, np.ndarray]:

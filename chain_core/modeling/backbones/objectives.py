@@ -21,6 +21,8 @@ class Vocabulary:
     """Number of the mask token."""
     special: np.ndarray
     """(V,) bool: tokens that are never hidden."""
+    size: int
+    """Tokens that the backbone has a vector for; a tokenizer may know more."""
 
 
 @lru_cache(maxsize=8)
@@ -32,7 +34,7 @@ def build_vocabulary(facts: BackboneFacts) -> Vocabulary | None:
         return None
     special = np.zeros(max(facts.vocab_size, tokenizer.get_vocab_size()), bool)
     special[[mask, *find_special_tokens(tokenizer)]] = True
-    return Vocabulary(mask, special)
+    return Vocabulary(mask, special, facts.vocab_size)
 
 
 def find_objective_problems(config: Config, facts: BackboneFacts) -> Iterator[ConfigError]:

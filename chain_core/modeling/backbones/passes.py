@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from chain_core.data.encode import Encoded
-from chain_core.modeling.backbones.backbone import Backbone, is_short
+from chain_core.modeling.backbones.backbone import Backbone, choose_attention, is_short
 from chain_core.modeling.batch import Batch, build_batch
 from chain_core.modeling.chain import compute_pooled
 from chain_core.modeling.device import autocast
@@ -62,9 +62,15 @@ def run_passes(
     if abreast == 1:
         yield from map(compute, batches)
         return
-    # Passes side by side share the module, and with it the kernel of its attention.
-    for _, alike in groupby(batches, key=lambda rows: is_short(int(encoded.lengths[rows].max()))):
-        yield from _map_abreast(compute, alike, abreast)
+    # Passes side by side share the module, and with it the kernel of its attention: none of them may choose another.
+    fused, lower.fused = lower.fused, False
+    try:
+        for short, alike in groupby(batches, key=lambda rows: is_short(int(encoded.lengths[rows].max()))):
+            if fused:
+                choose_attention(lower.model, short=short)
+            yield from _map_abreast(compute, alike, abreast)
+    finally:
+        lower.fused = fused
 
 
 def count_abreast(threads: int) -> int:

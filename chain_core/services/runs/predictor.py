@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -52,10 +53,10 @@ class Predictor:
         bundle, config = self.bundle, narrow_config(self.bundle.config, data)
         texts = build_texts(rows, config, start)
         bundle.model.chain.active_heads = bundle.model.chain.answering_heads & set(config.heads or {})
+        feed = build_live_feed(bundle, texts, config.input)
         answers = compute_answers(
-            bundle.model, build_live_feed(bundle, texts), np.arange(len(rows)), bundle.device, bundle.dtype,
-            labelled=False, probabilities=True,
-        )  # fmt: skip
+            bundle.model, feed, np.arange(len(rows)), bundle.device, bundle.dtype, labelled=False, probabilities=True
+        )
         for index in range(len(rows)):
             yield self._describe(texts, answers, index)
 
@@ -68,7 +69,7 @@ class Predictor:
 
     def read_rows(self, path: Path) -> list[dict[str, Any]]:
         """The inputs of all rows of a file."""
-        if not path.is_file():
+        if not os.path.isfile(path):
             raise DataError("file_missing", path=str(path))
         table = read_table(import_files({"train": path}, name=path.stem))
         return [self.pick(record) for record in table.to_pylist()]
@@ -121,8 +122,8 @@ def load_predictor(run: Path) -> Predictor:
 
 
 def _open(run: Path) -> Bundle:
-    folder = run / "model" if (run / "model").is_dir() else run
-    if not (folder / "config.yaml").is_file():
+    folder = run / "model" if os.path.isdir(run / "model") else run
+    if not os.path.isfile(folder / "config.yaml"):
         raise RunError("no_bundle", folder=str(run))
     try:
         return open_bundle(folder)
@@ -139,7 +140,7 @@ def evaluate_file(run: Path, data: Path) -> tuple[dict[str, Any], Predictions]:
     Where the run has several data sets, the file's columns say whose heads are asked.
     """
     bundle = load_predictor(run).bundle
-    if not data.is_file():
+    if not os.path.isfile(data):
         raise DataError("file_missing", path=str(data))
     table = read_table(import_files({"train": data}, name=data.stem))
     name = choose_set(bundle.config, table.column_names)
@@ -147,7 +148,7 @@ def evaluate_file(run: Path, data: Path) -> tuple[dict[str, Any], Predictions]:
     tasks = tuple(task for task in bundle.tasks if task.data == name and task.kind not in SELF_SUPERVISED)
     texts = read_texts(table, config.input, {task.name: (config.heads or {})[task.name] for task in tasks})
     gold = {task.name: read_gold(table, task) for task in tasks}
-    feed = build_live_feed(bundle, texts, gold)
+    feed = build_live_feed(bundle, texts, config.input, gold)
     bundle.model.chain.active_heads = frozenset(gold)
     answers = compute_answers(bundle.model, feed, feed.splits["test"], bundle.device, bundle.dtype, labelled=False)
     predictions = build_answer_table(answers, (texts,), gold, tasks, "test", bundle.config.name)

@@ -14,7 +14,7 @@ import torch
 from chain_core.data.encode import encode_texts
 from chain_core.data.text import Texts
 from chain_core.errors import ResourceError
-from chain_core.modeling.backbones import features, passes
+from chain_core.modeling.backbones import features, passes, repeats
 from chain_core.modeling.backbones.catalogue import load_tokenizer, read_facts
 from chain_core.modeling.backbones.features import compute_cache_key, compute_features
 from chain_core.modeling.batch import build_batch
@@ -59,6 +59,34 @@ def test_states_are_those_of_the_backbone(facts, encoded, tmp_path):
         for layer, values in stored.items():
             part = values[encoded.offsets[row] : encoded.offsets[row + 1]]
             np.testing.assert_allclose(part, states[layer][0].detach().numpy(), atol=4e-3)
+
+
+@pytest.mark.parametrize("pooled", [False, True])
+def test_many_equal_rows_are_never_held_all_at_once(facts, tmp_path, monkeypatch, pooled):
+    texts = Texts("text", pa.array((["turn on the light"] * 9 + ["stop"]) * 12))
+    encoded = encode_texts(texts, load_tokenizer(facts.folder), 16)
+    whole = run(facts, encoded, tmp_path / "whole", (4,), pooled=pooled)[4]
+    held, real = [], features._repeat
+
+    def watched(states, rows, *given):
+        held.append(int(encoded.lengths[rows].sum()))
+        return real(states, rows, *given)
+
+    monkeypatch.setattr(features, "_repeat", watched)
+    for module in (features, repeats):
+        monkeypatch.setattr(module, "LARGEST_GROUP", 60)
+    cut = run(facts, encoded, tmp_path / "cut", (4,), pooled=pooled)[4]
+    np.testing.assert_allclose(cut, whole, atol=4e-3)
+    assert len(held) > 5
+    assert max(held) <= 120
+
+
+@pytest.mark.parametrize("pooled", [False, True])
+def test_states_stay_in_their_file(facts, encoded, tmp_path, pooled):
+    for again in range(2):
+        arrays = run(facts, encoded, tmp_path, (0, 4), pooled=pooled)
+        assert all(isinstance(array.base, np.memmap) for array in arrays.values()), again
+        assert not any(array.flags.writeable for array in arrays.values())
 
 
 def test_pooled_is_the_mean_of_the_row(facts, encoded, tmp_path):

@@ -135,6 +135,26 @@ def test_an_error_of_one_pass_is_told_in_its_turn(facts, encoded, monkeypatch, t
     assert torch.get_num_threads() == threads
 
 
+def test_a_part_of_a_long_batch_keeps_its_kernel(facts, encoded, monkeypatch):
+    """Its rows may be short, but others of the same module are at work with the other kernel."""
+    monkeypatch.setattr(backbone, "SHORT_ROWS", int(np.unique(encoded.lengths)[1]))
+    expected, kernels, real = list(run(facts, encoded)), set(), passes._pass
+
+    def fail(lower, batch, *given):
+        if len(batch.rows) > 1:
+            raise MemoryError
+        kernels.add(lower.model.config._attn_implementation)
+        return real(lower, batch, *given)
+
+    monkeypatch.setattr(passes, "_pass", fail)
+    found = list(run(facts, encoded))
+    assert min(encoded.lengths) <= backbone.SHORT_ROWS
+    assert kernels == {"sdpa"}, "every batch holds a long row"
+    for (_, states), (_, alone) in zip(expected, found, strict=True):
+        for layer, values in states.items():
+            np.testing.assert_allclose(values, alone[layer], atol=1e-5)
+
+
 def test_short_memory_beside_others_makes_smaller_passes(facts, encoded, monkeypatch):
     expected = list(run(facts, encoded))
     real = passes._pass

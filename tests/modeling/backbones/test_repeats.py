@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,7 +14,7 @@ from chain_core.data.encode import encode_texts
 from chain_core.data.text import Texts
 from chain_core.modeling.backbones import repeats
 from chain_core.modeling.backbones.catalogue import load_tokenizer
-from chain_core.modeling.backbones.repeats import find_equal
+from chain_core.modeling.backbones.repeats import cut_groups, find_equal
 
 
 def encode(backbone, rows):
@@ -34,6 +35,23 @@ def test_equal_rows_are_found(backbone, rows):
         offsets=np.cumsum([0, *map(len, rows)]).astype(np.int64),
     )
     assert find_equal(encoded).tolist() == [rows.index(row) for row in rows]
+
+
+@given(st.lists(st.integers(0, 3), max_size=60), st.integers(1, 20))
+def test_groups_are_cut_where_they_are_large(kinds, largest):
+    """Rows of kind k have k tokens; each group's first row stands for it, and is its own."""
+    lengths = np.array(kinds, np.int64)
+    first = np.array([kinds.index(kind) for kind in kinds], np.int64)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(repeats, "LARGEST_GROUP", largest)
+        cut = cut_groups(first, lengths)
+    for head in np.unique(cut):
+        members = np.flatnonzero(cut == head)
+        assert members[0] == head
+        assert {kinds[row] for row in members} == {kinds[head]}
+        assert len(members) <= max(largest // max(kinds[head], 1), 1)
+    for kind in set(kinds):
+        assert len(set(cut[lengths == kind])) == -(-kinds.count(kind) // max(largest // max(kind, 1), 1))
 
 
 def test_of_very_many_rows_none_is_looked_for(backbone, monkeypatch):

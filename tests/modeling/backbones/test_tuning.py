@@ -26,6 +26,27 @@ def build(facts, base, tuning, **settings):
     return build_upper(load_backbone(facts, trained=True), facts, base, config)
 
 
+@pytest.mark.parametrize(("tuning", "divisor"), [("lora", 3.0), ("dora", 3.0), ("rslora", 3.0**0.5)])
+def test_an_adapter_is_scaled_by_alpha_over_its_rank_or_the_root_of_it(backbones, tuning, divisor):
+    """rsLoRA: Kalajdzievski 2023, arXiv 2312.03732."""
+    from peft.tuners.lora import LoraLayer
+
+    upper = build(read_facts(str(backbones["bert"])), 2, tuning, alpha=7.0)
+    scales = {scale for part in upper.modules() if isinstance(part, LoraLayer) for scale in part.scaling.values()}
+    assert {round(scale, 6) for scale in scales} == {round(7.0 / divisor, 6)}
+
+
+def test_an_adapter_drops_as_much_as_it_is_told(backbones):
+    from peft.tuners.lora import LoraLayer
+
+    facts = read_facts(str(backbones["bert"]))
+    config = BackboneConfig(tuning="lora", layers=1, dropout=0.25)
+    upper = build_upper(load_backbone(facts, trained=True), facts, 3, config)
+    inside = [part.lora_dropout for part in upper.modules() if isinstance(part, LoraLayer)]
+    assert inside
+    assert {dropout.p for each in inside for dropout in each.values()} == {0.25}
+
+
 def test_every_tuning_has_a_builder():
     assert {*BUILDERS, "frozen"} == set(TUNINGS)
 

@@ -45,6 +45,15 @@ def test_random_adds_something_of_the_same_shape(kind, inputs, site):
 
 
 @pytest.mark.parametrize("kind", LINK_KINDS)
+def test_dropout_changes_what_a_link_adds_while_it_trains(kind, inputs, site):
+    x, mask = inputs
+    link = build_link(64, LinkConfig(kind=kind, init="random", dropout=0.5), site).train()
+    assert not torch.equal(link(x, mask), link(x, mask))
+    plain = build_link(64, LinkConfig(kind=kind, init="random", dropout=0.0), site).train()
+    assert torch.equal(plain(x, mask), plain(x, mask))
+
+
+@pytest.mark.parametrize("kind", LINK_KINDS)
 def test_less_density_is_fewer_parameters(kind, site):
     sizes = [
         sum(p.numel() for p in build_link(256, LinkConfig(kind=kind, density=density), site).parameters())
