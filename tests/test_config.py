@@ -34,6 +34,7 @@ from chain_core.config import (
     restore_config,
 )
 from chain_core.config.fields import Section
+from chain_core.config.root import MOST_CHAINED
 from chain_core.errors import ConfigError
 from chain_core.messages import LANGUAGES
 from chain_core.paths import PROJECT
@@ -131,6 +132,8 @@ PARTS_THAT_DO_NOT_FIT: list[tuple[dict[str, Any], str, str]] = [
     ({"stages": [{"depth": 9}]}, "stages[0].depth", "stage_depth_beyond"),
     ({"stages": [{"trains": ["backbone"]}]}, "stages[0].trains", "stage_trains_nothing"),
     ({"stages": [{"data": "texts.txt"}]}, "stages[0].data", "stage_data_labelled"),
+    ({"stages": [{"heads": ["intent", "other"]}]}, "stages[0].heads[1]", "stage_head_unknown"),
+    ({"stages": [{}, {"objective": "masked_lm", "heads": ["intent"]}]}, "stages[1].heads", "stage_heads_objective"),
     ({"stages": [{"depth": 3}, {"depth": 2}]}, "stages[1].depth", "stage_shrinks"),
     *(
         (sections, "stages[0].trains", "stage_without_parameters")
@@ -335,6 +338,14 @@ def test_last_and_numbers_name_the_same_depths() -> None:
     assert config.get_depth_weights("h") == {1: 0.5, 4: 2.0, 0: 3.0}
 
 
+NO_SUCH_VALUES = ("int abc", "int ''", "bool abc", "timestamp abc", "float " + "1:" * 400 + "1")
+
+
+def build_nested_aliases(value: str) -> str:
+    """Thirty keys, each with the one before it twice: {0} in `value`."""
+    return "k0: &k0 {k: 1}\n" + "".join(f"k{n}: &k{n} {value.format(f'k{n - 1}')}\n" for n in range(1, 31))
+
+
 @pytest.mark.parametrize(
     ("text", "code"),
     [
@@ -346,13 +357,25 @@ def test_last_and_numbers_name_the_same_depths() -> None:
         ("? [a]\n: 1", "yaml_broken"),
         ("x: " + "[" * 5000, "yaml_broken"),
         ("x: 2026-99-99", "yaml_broken"),
+        *((f"x: !!{value}", "yaml_broken") for value in NO_SUCH_VALUES),
         ("x: '" + "y" * 1_000_001 + "'", "yaml_too_large"),
+        (build_nested_aliases("{{k: *{0}, l: *{0}}}"), "yaml_too_large"),
+        (build_nested_aliases("[*{0}, *{0}]"), "yaml_too_large"),
+        ("a: &a " + "y" * 10_000 + "\nb: [" + "*a, " * 100 + "]", "yaml_too_large"),
+        ("a: &a [*a]", "yaml_too_large"),
     ],
 )
 def test_broken_yaml_is_one_clear_sentence(text: str, code: str) -> None:
     with pytest.raises(ConfigError) as caught:
         load_yaml(text)
     assert caught.value.code == code
+
+
+def test_aliases_stand_for_what_they_name() -> None:
+    text = "a: &links [&first {kind: conv}, *first]\nb: {c: *links, d: *first}\n"
+    assert load_yaml(text) == {
+        "a": [{"kind": "conv"}] * 2, "b": {"c": [{"kind": "conv"}] * 2, "d": {"kind": "conv"}}
+    }  # fmt: skip
 
 
 def test_overrides_reach_into_lists_and_make_what_is_missing() -> None:
@@ -365,8 +388,13 @@ def test_overrides_reach_into_lists_and_make_what_is_missing() -> None:
 
 
 @pytest.mark.parametrize(
-    "override", ["train.epochs", "=3", "chain.links[9].density=1", "train.epochs=[", "chain.links[0]=1"]
-)
+    "override",
+    [
+        "train.epochs", "=3", "chain.links[9].density=1", "train.epochs=[", "chain.links[0]=1", "name=2026-99-99",
+        "name=" + "[" * 5000, *(f"name=!!{value}" for value in NO_SUCH_VALUES),
+        "heads=[" + ", ".join(f"&a{n} [*a{n - 1}, *a{n - 1}]" if n else "&a0 [1]" for n in range(31)) + "]",
+    ],
+)  # fmt: skip
 def test_bad_overrides_are_refused(override: str) -> None:
     with pytest.raises(ConfigError):
         apply_overrides({**DATA, "chain": {"links": [] if "0" in override else [{}]}}, [override])
@@ -508,6 +536,36 @@ def test_bare_on_and_off_are_words_here(word: str) -> None:
     overridden = resolve_config(apply_overrides({"data": {"train": "x"}}, overrides))
     assert (overridden.chain.lexical, overridden.train.shard) == (word, word)
     assert resolve_config(load_yaml(dump_yaml(config))) == config
+
+
+@pytest.mark.parametrize(
+    ("sections", "expected"),
+    [
+        ({"preset": "thorough"}, "on"),
+        ({"preset": "thorough", "backbone": {"layers": 2}}, "off"),
+        ({"preset": "balanced", "backbone": {"layers": None}}, "off"),
+        ({"preset": "fast"}, "off"),
+    ],
+)
+def test_a_head_that_leaves_it_open_has_a_crf_where_the_whole_backbone_is_tuned(
+    sections: dict[str, Any], expected: str
+) -> None:
+    tagging = {"kind": "tagging", "column": "tags"}
+
+    def choose(classes: int = 9, **options: Any) -> str:
+        head = {**tagging, **options}
+        return resolve_config({**DATA, **sections, "heads": {"a": head}}).get_head("a", classes).crf
+
+    assert choose() == choose(crf="auto") == expected
+    assert (choose(crf=True), choose(crf=False)) == ("on", "off")
+    assert choose(classes=MOST_CHAINED) == expected
+    assert choose(classes=MOST_CHAINED + 1) == "off"
+    for option in ({"class_weights": "balanced"}, {"focal": 2.0}, {"label_smoothing": 0.1}, {"kind": "classification"}):
+        assert choose(**option) == "off"
+
+
+def test_a_head_of_any_kind_may_say_that_it_has_no_crf() -> None:
+    assert find_problems({**DATA, "heads": {"intent": {**HEADS["intent"], "crf": False}}}) == []
 
 
 def test_a_chain_grows_by_links_tied_to_the_backbone_but_not_to_each_other() -> None:

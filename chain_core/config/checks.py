@@ -116,15 +116,14 @@ def _check_heads(config: Config) -> Problems:
         else:
             yield from _check_head_input(path, head, config.get_input(name))
         yield from _check_head_options(path, head)
-    objectives = {stage.objective for stage in config.get_stages()}
-    if any(_weighs_nothing(config, objective) for objective in objectives):
+    if any(_weighs_nothing(config, stage) for stage in config.get_stages()):
         yield ConfigError("weights_all_zero", path="heads")
     yield from _check_metric(config)
 
 
-def _weighs_nothing(config: Config, objective: str) -> bool:
-    """Whether a stage of this objective has heads, but no loss."""
-    learners = [(config.heads or {})[name] for name in config.get_learners(objective)]
+def _weighs_nothing(config: Config, stage: StageConfig) -> bool:
+    """Whether a stage has heads, but no loss."""
+    learners = [(config.heads or {})[name] for name in config.get_learners(stage)]
     return bool(learners) and not any(head.weight and any(head.depth_weights or (1.0,)) for head in learners)
 
 
@@ -135,7 +134,7 @@ def _check_metric(config: Config) -> Problems:
     if metric.partition("/")[0] not in {*heads, "joint"}:
         yield ConfigError("metric_unknown", path="train.metric", given=metric, known=", ".join(["mean", *heads]))
         return
-    kinds = {name: head.kind for name, head in heads.items()}
+    kinds = {name: head.kind for name, head in heads.items() if name in config.get_taught()}
     known = list_metrics(kinds, {stage.objective for stage in config.get_stages()})
     if metric not in known:
         yield ConfigError("metric_not_measured", path="train.metric", given=metric, known=", ".join(["mean", *known]))
@@ -196,9 +195,10 @@ def _check_spans(config: Config) -> Problems:
 def _check_head_options(path: str, head: HeadConfig) -> Problems:
     fields = HeadConfig.model_fields
     for option, kinds in OPTIONS_OF_KINDS.items():
-        if getattr(head, option) != fields[option].default and head.kind not in kinds:
+        asked = getattr(head, option) not in (fields[option].default, "off")
+        if asked and head.kind not in kinds:
             yield ConfigError("option_of_kinds", path=f"{path}.{option}", kind=head.kind, known=", ".join(kinds))
-    if head.crf:
+    if head.crf == "on":
         for option in ("class_weights", "focal", "label_smoothing"):
             if getattr(head, option) != fields[option].default:
                 yield ConfigError("crf_options", path=f"{path}.{option}", option=option)
@@ -221,6 +221,8 @@ def _check_stages(config: Config) -> Problems:
             yield ConfigError("stage_without_parameters", path=f"{path}.trains", parts=", ".join(stage.trains))
         if stage.data is not None and stage.objective == "tasks":
             yield ConfigError("stage_data_labelled", path=f"{path}.data")
+        if stage.heads is not None and config.heads is not None:
+            yield from _check_stage_heads(config, stage, f"{path}.heads")
     for index, (before, after) in enumerate(pairwise(stages), start=1):
         assert before.depth is not None
         assert after.depth is not None
@@ -230,6 +232,17 @@ def _check_stages(config: Config) -> Problems:
             link = config.get_link(position)
             if link.init != "identity" or isinstance(link.tie, int):
                 yield ConfigError("growth_not_identity", path=f"stages[{index}].depth", link=position)
+
+
+def _check_stage_heads(config: Config, stage: StageConfig, path: str) -> Problems:
+    if stage.objective != "tasks":
+        yield ConfigError("stage_heads_objective", path=path, objective=stage.objective)
+        return
+    possible = config.get_learners(stage.model_copy(update={"heads": None}))
+    for index, name in enumerate(stage.heads or ()):
+        if name not in possible:
+            known = ", ".join(sorted(possible)) or "-"
+            yield ConfigError("stage_head_unknown", path=f"{path}[{index}]", given=name, known=known)
 
 
 def _trains_something(config: Config, stage: StageConfig) -> bool:
@@ -247,7 +260,7 @@ def _reads_links(config: Config, stage: StageConfig) -> bool:
     """Whether a head that takes part stands behind a link; one that the stage itself adds stands behind the last."""
     if not config.chain.depth:
         return False
-    heads = config.get_learners(stage.objective)
+    heads = config.get_learners(stage)
     return any(max(config.get_depths(name)) > 0 for name in heads) if heads else True
 
 
@@ -258,17 +271,13 @@ def _check_shard(config: Config) -> Problems:
 
 
 def _check_language(config: Config) -> Problems:
-    objectives = {stage.objective for stage in config.get_stages()}
+    objectives, taught = {stage.objective for stage in config.get_stages()}, config.get_taught()
     for name, head in (config.heads or {}).items():
-        if head.kind in SELF_SUPERVISED and not objectives & {head.kind, *_JOINS.get(head.kind, ())}:
+        if head.kind in SELF_SUPERVISED and name not in taught:
             yield ConfigError("head_without_stage", path=f"heads.{name}", kind=head.kind)
     kinds = {head.kind for head in (config.heads or {}).values()}
     if config.chain.lexical == "on" and "causal_lm" in kinds | objectives:
         yield ConfigError("causal_lm_lexical", path="chain.lexical")
-
-
-_JOINS = {"causal_lm": ("tasks",)}
-"""Kinds of self-supervised heads that also train in stages of other objectives."""
 
 
 CHECKS: tuple[Callable[[Config], Problems], ...] = (

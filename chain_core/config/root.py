@@ -23,6 +23,9 @@ from chain_core.config.sections import (
     TrainConfig,
 )
 
+MOST_CHAINED = 512
+"""Tags up to which a CRF comes by itself: its parameters grow with their square."""
+
 
 class Config(Section):
     """A whole run, as the YAML file gives it."""
@@ -78,6 +81,20 @@ class Config(Section):
         alike = any(link.tie is not None or link.init == "backbone" for link in links)
         return "attention" if alike or reading != {"tagging"} or position == self.chain.depth else "conv"
 
+    def get_head(self, name: str, classes: int) -> HeadConfig:
+        """A head as it is built for so many classes: whether it has a CRF is settled.
+
+        A head that leaves it open has one where the whole backbone is tuned: names in running text gain by it, and
+        beside a backward pass through all layers it costs little. What a CRF cannot go with is heeded.
+        """
+        head = (self.heads or {})[name]
+        if head.crf != "auto":
+            return head
+        plain = head.class_weights == "none" and not head.focal and not head.label_smoothing
+        whole = self.backbone.tuning == "full" and self.backbone.layers is None
+        suits = head.kind == "tagging" and plain and whole and classes <= MOST_CHAINED
+        return head.model_copy(update={"crf": "on" if suits else "off"})
+
     def get_share(self, position: int) -> float:
         """A link's share of the course of densities, in (0, 1]."""
         course, depth = self.chain.densities, self.chain.depth
@@ -114,21 +131,25 @@ class Config(Section):
         """`train.average` where it has a meaning: not with AdaLoRA, whose ranks the weights of one step have."""
         return self.train.average if self.backbone.tuning != "adalora" else 0.0
 
-    def get_learners(self, objective: str) -> frozenset[str]:
-        """The heads that a stage of this objective trains.
+    def get_learners(self, stage: StageConfig) -> frozenset[str]:
+        """The heads that a stage trains.
 
-        `tasks` are all heads with a column, and those of causal language modelling, whose inputs need no masking.
+        `tasks` are the stage's own, else all heads with a column, and those of causal language modelling, whose inputs
+        need no masking.
         """
+        if stage.objective != "tasks":
+            return self.get_heads_of(stage.objective)
         left_out = {kind for kind in SELF_SUPERVISED if kind != "causal_lm"}
-        return frozenset(
-            name
-            for name, head in (self.heads or {}).items()
-            if (head.kind not in left_out if objective == "tasks" else head.kind == objective)
-        )
+        heads = {name for name, head in (self.heads or {}).items() if head.kind not in left_out}
+        return frozenset(heads if stage.heads is None else heads.intersection(stage.heads))
+
+    def get_heads_of(self, kind: str) -> frozenset[str]:
+        """The heads of a kind."""
+        return frozenset(name for name, head in (self.heads or {}).items() if head.kind == kind)
 
     def get_taught(self) -> frozenset[str]:
         """The heads that some stage trains."""
-        return frozenset().union(*(self.get_learners(stage.objective) for stage in self.get_stages()))
+        return frozenset().union(*(self.get_learners(stage) for stage in self.get_stages()))
 
     @property
     def uses_lexical(self) -> bool:

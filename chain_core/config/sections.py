@@ -9,7 +9,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
-from chain_core.config.fields import MAX_DEPTH, Count, Depth, Float, Int, Section, Share, Tie, name_switch
+from chain_core.config.fields import MAX_DEPTH, Count, Depth, Float, Int, Name, Section, Share, Tie, name_switch
 
 SelfSupervised = Literal["masked_lm", "causal_lm", "next_sentence"]
 HeadKind = Literal["classification", "multilabel", "regression", "tagging", "span", "relation", SelfSupervised]
@@ -140,8 +140,9 @@ class HeadConfig(Section):
     """One output, from a learned mixture of the states at its depths (Peters et al. 2018, arXiv 1802.05365)."""
     pooling: Literal["auto", "row", "pair"] = "auto"
     """pair: pool each text of a pair by itself and compare them; auto: where there is a pair (but for relations)."""
-    crf: bool = False
-    """Tagging: learn which tag follows which (Lample et al. 2016, arXiv 1603.01360)."""
+    crf: Annotated[Literal["auto", "on", "off"], BeforeValidator(name_switch)] = "auto"
+    """Tagging: learn which tag follows which (Lample et al. 2016, arXiv 1603.01360); auto: where the whole backbone is
+    tuned, see `Config.get_head`."""
     start: str | None = None
     """Span: a column with the answer's first character; null: where the answer first stands in the text."""
     spans: tuple[str, str] | None = None
@@ -229,6 +230,10 @@ class SetConfig(Section):
     input: InputConfig = InputConfig()
 
 
+Code = Annotated[str, Field(min_length=1, max_length=40)]
+Prefix = Annotated[str, Field(max_length=200)]
+
+
 class AugmentConfig(Section):
     """Changed copies of the train rows. Tags move along with their tokens."""
 
@@ -246,6 +251,10 @@ class AugmentConfig(Section):
     """A file of words that may stand for each other, one comma-separated group a line; null: neighbours."""
     back_translation: tuple[str, str] | None = None
     """Two folders of sequence-to-sequence models, there and back; the first copy of each row is made with them."""
+    languages: tuple[Code, Code] | None = None
+    """For models of many languages: the codes, as the models have them, of the texts' language and of the other one."""
+    prefixes: tuple[Prefix, Prefix] | None = None
+    """For models of many tasks: the words before a text that ask for its translation, there and back."""
 
 
 class StageConfig(Section):
@@ -255,6 +264,8 @@ class StageConfig(Section):
     objective: Literal["tasks", SelfSupervised] = "tasks"
     data: str | None = None
     """Unlabelled rows of a self-supervised objective; null: the train rows."""
+    heads: tuple[Name, ...] | None = Field(default=None, min_length=1)
+    """Those that learn in a stage of tasks, from the rows that bear their labels; null: all."""
     epochs: Int = Field(default=1, ge=1, le=10_000)
     depth: Int | None = Field(default=None, ge=0, le=MAX_DEPTH)
     """Links in use, the first of the chain; more than in the stage before: the chain grows."""

@@ -172,7 +172,7 @@ def _count_outputs(
     config: Config, facts: BackboneFacts, name: str, classes: int, positions: bool
 ) -> Iterator[tuple[int, int]]:
     """(depth, parameters) of each output of a head; what its outputs share is counted with the first."""
-    head = (config.heads or {})[name]
+    head = config.get_head(name, classes)
     width, hidden_size, depths = config.chain.width, facts.hidden_size, config.get_depths(name)
     joined = head.share or head.mixture
     for index, position in enumerate(config.get_outputs(name)):

@@ -66,7 +66,7 @@ def _build_masked(reader: Reader, stage: StageConfig, number: int, feed: Feed, p
     encoded = feed.encoded if own is None else reader.encode(own, stage.data or "")
     return MaskedFeed(
         encoded=encoded, hidden={}, pooled=False, gold={}, labels={}, splits=splits,
-        heads=tuple(sorted(reader.config.get_learners("masked_lm"))),
+        heads=tuple(sorted(reader.config.get_heads_of("masked_lm"))),
         vocabulary=vocabulary,
         share=stage.mask,
         load_lower=lower if reader.model.base else None,
@@ -91,11 +91,11 @@ def _build_sentences(reader: Reader, stage: StageConfig, number: int, feed: Feed
     paired = pair_sentences(parts, {name: splits[name] for name in ("train", "validation")}, _get_seed(reader))
     source = stage.data or reader.config.data.train
     encoded = reader.encode(paired.texts, source)
-    labels: dict[str, Labels] = dict.fromkeys(reader.config.get_learners("next_sentence"), paired.follows)
+    labels: dict[str, Labels] = dict.fromkeys(reader.config.get_heads_of("next_sentence"), paired.follows)
     return Feed(encoded, reader.read(encoded, source), reader.pooled, {}, labels, paired.splits)
 
 
 def build_causal_labels(config: Config, encoded: Encoded) -> dict[str, Labels]:
     """The next tokens, for each head that predicts them."""
-    heads = config.get_learners("causal_lm")
+    heads = config.get_heads_of("causal_lm")
     return dict.fromkeys(sorted(heads), build_next_tokens(encoded)) if heads else {}

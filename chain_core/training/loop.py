@@ -137,13 +137,13 @@ def _build_anchors(model: ChainModel, config: Config, start: Start | None, devic
 
 
 def _fit_heads(model: ChainModel, feed: Feed, config: Config, stages: Sequence[Stage]) -> None:
-    """What heads learn from counting labels, of the rows that the first stage with tasks trains on."""
+    """What heads learn from counting labels, of the rows of the first stage with tasks that they take part in."""
     assert config.heads is not None
-    rows = next((stage.rows for stage in stages if stage.supervised), feed.splits["train"])
     for name, position in model.chain.keys:
         if config.heads[name].kind in SELF_SUPERVISED:
             continue
-        labels = feed.labels[name]
+        taking = (stage.rows for stage in stages if stage.supervised and name in stage.heads)
+        rows, labels = next(taking, feed.splits["train"]), feed.labels[name]
         if isinstance(labels, tuple):
             flat, offsets = labels
             known = flat[list_places(offsets, rows)]
@@ -163,7 +163,7 @@ def _finish_epoch(lesson: Lesson) -> dict[str, Any]:
 
 def _judge(lesson: Lesson) -> dict[str, Any]:
     stage, course, best = lesson.stage, lesson.course, lesson.best
-    feed, metric = stage.feed, stage.settings.metric if stage.supervised else "mean"
+    feed, metric = stage.feed, stage.metric
     scores: dict[Key, dict[str, float]] = {}
     joint = None
     if len(feed.splits["validation"]):

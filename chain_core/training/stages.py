@@ -64,6 +64,13 @@ class Stage:
         """Whether it learns the tasks, not the texts themselves."""
         return self.config.objective == "tasks"
 
+    @property
+    def metric(self) -> str:
+        """What its epochs are judged by: `train.metric`, where heads that take part have it."""
+        head = self.settings.metric.partition("/")[0]
+        own = head in self.heads or (head == "joint" and self.config.heads is None)
+        return self.settings.metric if self.supervised and own else "mean"
+
     def describe(self, step: int, epoch: int) -> dict[str, Any]:
         """The event of its beginning, after that many steps and epochs of the run."""
         return {
@@ -86,7 +93,7 @@ def plan_stages(config: Config, feed: Feed, feeds: Mapping[int, Feed]) -> tuple[
     stages = []
     for number, stage in enumerate(config.get_stages(), start=1):
         own = feeds.get(number, feed)
-        heads = config.get_learners(stage.objective)
+        heads = config.get_learners(stage)
         labels = {name: values for name, values in own.labels.items() if name in heads}
         rows = choose_labelled(labels, own.splits["train"]) if stage.objective == "tasks" else own.splits["train"]
         if not len(rows):

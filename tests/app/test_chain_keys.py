@@ -78,6 +78,7 @@ def build_drafts(rows: str) -> dict[str, dict[str, Any]]:
             "backbone": {"tuning": "prefix"},
             "heads": {"NAME": INTENT, "more": {"kind": "classification", "column": "intent", "data": "more"}},
             "also": {"more": {"data": {"train": rows}, "input": {"text": "text", "pair": "other"}}},
+            "stages": [{"epochs": 2}],
         },
         "further": {
             "name": "further", "data": data, "input": {"tokens": "tokens"}, "backbone": {"tuning": "full"},
@@ -89,6 +90,7 @@ def build_drafts(rows: str) -> dict[str, dict[str, Any]]:
         "topics": {
             "name": "topics", "data": data, "input": {"text": "text"},
             "heads": {"NAME": {"kind": "multilabel", "column": "topics"}},
+            "augment": {"copies": 1, "back_translation": ["there", "back"]},
         },
         "answers": {"name": "a", "data": data, "input": {"text": "text"},
                     "heads": {"NAME": {"kind": "span", "column": "answer"}}},
@@ -150,7 +152,7 @@ CHANGES: list[tuple[str, Path_, Any, Any]] = [
     ("words", (*HEAD, "class_weights"), True, "balanced"),
     ("words", ("data", "split_seed"), 7, 7),
     ("words", ("data", "encoding"), "utf-8", "utf-8"),
-    ("tagging", (*HEAD, "crf"), True, True),
+    ("tagging", (*HEAD, "crf"), "on", "on"),
     ("tagging", (*HEAD, "threshold"), True, "tuned"),
     ("pairs", (*HEAD, "pooling"), "row", "row"),
     ("pairs", (*HEAD, "mixture"), True, True),
@@ -165,6 +167,8 @@ CHANGES: list[tuple[str, Path_, Any, Any]] = [
     ("further", ("stages", 1, "name"), "tasks at last", "tasks at last"),
     ("further", ("stages", 1, "epochs"), 4, 4),
     ("further", ("stages", 1, "trains"), ["heads", "links"], ["links", "heads"]),
+    ("further", ("stages", 1, "heads"), ["tags"], ["tags"]),
+    ("further", ("stages", 1, "heads"), [], None),
     ("further", ("stages", 1, "learning_rate"), 2e-4, 2e-4),
     ("further", ("start", "l2"), 0.02, 0.02),
     ("further", ("start", "replay"), 0.1, 0.1),
@@ -202,14 +206,21 @@ def test_two_columns_name_a_relations_spans(rows: str, home: Path, write_draft) 
     assert get_value(read_draft(home), (*HEAD, "spans")) == ["tokens", "tags"]
 
 
-def test_back_translation_takes_two_folders(rows: str, home: Path, write_draft) -> None:
-    write_draft(build_drafts(rows)["words"])
+@pytest.mark.parametrize(
+    ("key", "halves"),
+    [
+        ("back_translation", ["/there", "/back"]), ("languages", ["eng_Latn", "fra_Latn"]),
+        ("prefixes", ["to French: ", "to English: "]),
+    ],
+)  # fmt: skip
+def test_translation_takes_two_of_each(rows: str, home: Path, write_draft, key: str, halves: list[str]) -> None:
+    write_draft(build_drafts(rows)["topics"])
     app = open_page("chain")
-    path = ("augment", "back_translation")
-    for number, folder in enumerate(["/there", "/back"]):
-        find(app, f"{build_key(path)}/{number}").set_value(folder)
+    path = ("augment", key)
+    for number, half in enumerate(halves):
+        find(app, f"{build_key(path)}/{number}").set_value(half)
         run(app)
-    assert get_value(read_draft(home), path) == ["/there", "/back"]
+    assert get_value(read_draft(home), path) == halves
     for number in range(2):
         find(app, f"{build_key(path)}/{number}").set_value("")
         run(app)
@@ -317,7 +328,8 @@ def test_an_option_that_does_not_apply_can_be_taken_back(rows: str, home: Path, 
     write_draft(draft)
     app = open_page("chain")
     assert app.error
-    find(app, build_key((*HEAD, "crf"))).set_value(False)
+    assert find(app, build_key((*HEAD, "crf"))).value == "on"
+    find(app, build_key((*HEAD, "crf"))).set_value("off")
     run(app)
     assert find_problems(read_draft(home)) == []
 

@@ -73,11 +73,10 @@ def build_race(layers: int) -> list[Contender]:
                   settings={"backbone": top, "chain": {"depth": 3}, "train": _TRAIN_FULL}),
         Contender("lora-each", "LoRA, a run a task", "trainer", _CAREFUL, each=True),
         Contender("thorough", "chain, preset thorough", settings={"preset": "thorough"}),
-        Contender("thorough-crf", "chain, preset thorough, CRF",
-                  settings={"preset": "thorough", "tagging_heads": {"crf": True}}),
+        Contender("thorough-plain", "chain, preset thorough, no CRF",
+                  settings={"preset": "thorough", "tagging_heads": {"crf": "off"}}),
         Contender("full-crf", "chain without a link, all layers in full, CRF, 5 epochs",
-                  settings={"preset": "thorough", "chain": {"depth": 0}, "tagging_heads": {"crf": True},
-                            "train": {"epochs": 5}}),
+                  settings={"preset": "thorough", "chain": {"depth": 0}, "train": {"epochs": 5}}),
         Contender("full-joint", "full fine-tuning, joint", "trainer",
                   {"tuning": "full", "epochs": 8, "batch_size": 32, "learning_rate": 2e-4, "head_learning_rate": 1e-3}),
         Contender("full-gentle", "full fine-tuning, joint, at half the rate, 5 epochs", "trainer",
@@ -194,7 +193,7 @@ def build_ablations(layers: int) -> list[Contender]:
             ("detach", "heads at every depth, gradients stop at each link",
              {"every_head": {"depths": [1, 2, 3, 4]}, "chain": {"links": {"detach": True}}}),
             ("heads-mixture", "a learned mixture of depths", {"every_head": {"depths": [1, 2, 3, 4], "mixture": True}}),
-            ("crf", "CRF", {"tagging_heads": {"crf": True}}),
+            ("crf", "CRF", {"tagging_heads": {"crf": "on"}}),
         ],
         "losses": [
             ("uncertainty", "loss weights from uncertainty", {"train": {"loss_weights": "uncertainty"}}),
@@ -243,7 +242,14 @@ def build_ablations(layers: int) -> list[Contender]:
         for name, rate in rates.items()
     ]  # fmt: skip
     every = {"depth": layers + 1, "taps": list(range(layers + 1))}
-    full = merge(FROZEN, {"backbone": {"tuning": "full"}, "train": _TRAIN_FULL})
+    contenders.append(
+        Contender("tuned-last", "links and heads for 4 epochs first, then the top 2 layers in full as well",
+                  settings=merge(tuned, {"backbone": {"tuning": "full"}, "train": {"backbone_learning_rate": 2e-4},
+                                         "stages": [{"trains": ["links", "heads"], "epochs": 4}, {"epochs": 4}]}),
+                  base="tuning-full", axis="stages")
+    )  # fmt: skip
+    plain = {"tagging_heads": {"crf": "off"}}
+    full = merge(FROZEN, {"backbone": {"tuning": "full"}, "train": _TRAIN_FULL, **plain})
     contenders += [
         Contender("full-0", "all layers in full, no link", settings=merge(full, {"chain": {"depth": 0}}), axis="tuned"),
         Contender("full-3", "all layers in full, 3 links", settings=full, base="full-0", axis="tuned"),
@@ -274,7 +280,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     experiment.name: experiment
     for experiment in (
         Experiment("race", "The race: chains and their peers", ("atis", "wnut17", "bbc"), build_race, own_cache=True),
-        Experiment("depths", "Depths 0 to 6", ("atis", "wnut17"), build_depths),
+        Experiment("depths", "Depths 0 to 6", ("atis", "wnut17", "bbc"), build_depths),
         Experiment("heads", "One to six heads", ("atis6",), build_heads),
         Experiment("ablate", "Ablations", ("atis", "wnut17"), build_ablations),
         Experiment("tune", "The peers' settings, chosen on validation", ("atis",), build_tune, own_cache=True),

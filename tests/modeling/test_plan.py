@@ -72,7 +72,7 @@ def draw_config(draw: st.DrawFn) -> Config:
             "kind": kind,
             "column": "c",
             "spans": ["a", "b"] if kind == "relation" else None,
-            "crf": kind == "tagging" and draw(st.booleans()),
+            "crf": draw(st.sampled_from(["auto", "on", "off"] if kind == "tagging" else ["auto", "off"])),
             "pooling": draw(st.sampled_from(["auto", "row"] if kind in POOLED_KINDS else ["auto"])),
             "depths": draw(
                 st.lists(positions, min_size=1, max_size=3, unique_by=lambda d: depth if d == "last" else d)
@@ -94,6 +94,7 @@ def draw_config(draw: st.DrawFn) -> Config:
                 "lexical": draw(st.sampled_from(["auto", "on", "off"])),
             },
             "heads": heads,
+            "backbone": {"tuning": draw(st.sampled_from(["frozen", "full"]))},
         }
     )
 

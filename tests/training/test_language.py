@@ -14,12 +14,21 @@ from chain_core.data.text import Texts
 from chain_core.errors import ConfigError, RunError
 from chain_core.modeling.backbones.catalogue import find_mask_token, load_tokenizer, read_facts
 from chain_core.modeling.backbones.objectives import build_vocabulary
+from chain_core.modeling.batch import list_places
 from chain_core.reports.predictions import load_predictions
 from chain_core.services.rows.prepare import prepare_run
 from chain_core.services.runs.execute import execute_run
 from chain_core.services.runs.predictor import load_predictor
-from chain_core.training.assemble import build_stage_feeds
-from chain_core.training.masking import Draws, build_next_tokens, draw, find_hidden_words, mask_tokens
+from chain_core.training.assemble import FeedBuilder
+from chain_core.training.masking import (
+    Draws,
+    MaskedFeed,
+    build_next_tokens,
+    draw,
+    find_hidden_words,
+    fix_draws,
+    mask_tokens,
+)
 from tests.tiny import add_mask_token, build_commands, save_tiny_backbone, write_rows
 from tests.training.setup import CPU, finish, get_ready
 
@@ -60,7 +69,8 @@ def folder(tmp_path):
 
 def assemble(folder, mapping):
     ready = get_ready(mapping, folder)
-    feeds = build_stage_feeds(*ready, CPU, torch.float32, lambda event: None, lambda: "")
+    builder = FeedBuilder(ready.material, ready.model, CPU, torch.float32, lambda event: None, lambda: "")
+    feeds = builder.build_stages(ready.feed)
     return ready, feeds
 
 
@@ -86,6 +96,22 @@ def test_masks_are_80_10_10_and_spare_special_tokens(encoder):
     assert chosen.sum() / free.sum() == pytest.approx(0.15, abs=0.01)
     assert (shown[chosen] == vocabulary.mask).mean() == pytest.approx(0.8, abs=0.03)
     assert (shown[chosen] == ids[chosen]).mean() == pytest.approx(0.1, abs=0.03)
+
+
+def test_no_token_is_drawn_that_the_backbone_does_not_know(tmp_path):
+    """A tokenizer may have been given more of them."""
+    folder = add_mask_token(save_tiny_backbone(tmp_path / "bert"))
+    tokenizer = load_tokenizer(folder)
+    known = tokenizer.get_vocab_size()
+    tokenizer.add_tokens([f"more{number}" for number in range(400)])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    facts = read_facts(str(folder))
+    vocabulary = build_vocabulary(facts)
+    assert (vocabulary.size, len(vocabulary.special)) == (known, known + 400)
+    encoded = encode_texts(Texts("text", pa_texts(["a b c d e f"] * 50)), load_tokenizer(folder), 32)
+    assert fix_draws(encoded, np.arange(50), vocabulary, 0).draws.other.max() < known
+    feed = MaskedFeed(encoded, {}, False, {}, {}, {}, heads=("words",), vocabulary=vocabulary, share=0.9)
+    assert max(int(feed.draw_batch(np.arange(50)).input_ids.max()) for _ in range(5)) < known
 
 
 def test_a_hidden_words_shape_is_hidden_too(encoder):
@@ -124,12 +150,24 @@ def test_masked_modelling_first_then_tasks(folder, encoder, tuning):
     assert set(outcome.stages[0].validation) == {"masked_lm@2"}
     assert model.chain.active_heads == {"intent", "slots"}
     feed = feeds[1]
+    hidden, free = count_hidden(feed, 40)
+    assert hidden / free == pytest.approx(0.3, abs=0.04)
     rows = feed.splits["validation"][:5]
     one, other = feed.build_batch(rows), feed.build_batch(rows[::-1].copy())
     assert torch.equal(one.labels["masked_lm"], other.labels["masked_lm"].flip(0)), "the same masks whenever judged"
     train_rows = feed.splits["train"][:5]
     again = [feed.build_batch(train_rows).labels["masked_lm"] for _ in range(2)]
     assert not torch.equal(*again), "other masks at every turn"
+
+
+def count_hidden(feed, times):
+    """Tokens that are to be guessed in so many turns of the train rows, and tokens that may be."""
+    rows, hidden, free = feed.splits["train"], 0, 0
+    for _ in range(times):
+        batch = feed.build_batch(rows)
+        hidden += int((batch.labels["masked_lm"] >= 0).sum())
+        free += int((~feed.vocabulary.special[feed.encoded.input_ids[list_places(feed.encoded.offsets, rows)]]).sum())
+    return hidden, free
 
 
 def test_states_of_masked_rows_are_the_backbones(folder, encoder):

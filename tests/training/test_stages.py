@@ -12,6 +12,7 @@ from chain_core.errors import ConfigError
 from chain_core.training.control import ask_nothing
 from chain_core.training.evaluate import compute_answers, compute_scores
 from chain_core.training.stages import find_part
+from tests.tiny import WORDS, build_commands, write_rows
 from tests.training.setup import CPU, PLAIN, finish, get_ready
 
 HEADS = {
@@ -140,6 +141,60 @@ def test_each_stage_has_its_own_rates(backbone, commands, tmp_path):
         for number in (1, 2)
     }
     assert highest == {1: pytest.approx(1e-3), 2: pytest.approx(1e-4)}
+
+
+def test_each_stage_has_its_own_rates_of_the_backbone(backbone, commands, tmp_path):
+    stages = [{"backbone_learning_rate": 1e-4}, {"backbone_learning_rate": 1e-5}, {}]
+    tuned = {"tuning": "full", "layers": 1}
+    _, _, events = start(
+        backbone, commands, tmp_path, backbone=tuned, stages=stages, train={"backbone_learning_rate": 2e-4}
+    )
+    told = [event for event in finish(events)[0] if event["kind"] == "step" and "learning_rates" in event]
+    highest = {
+        number: max(e["learning_rates"]["backbone"] for e in told if e["stage"] == number) for number in (1, 2, 3)
+    }
+    assert highest == {1: pytest.approx(1e-4), 2: pytest.approx(1e-5), 3: pytest.approx(2e-4)}
+
+
+def test_a_stage_of_some_heads_learns_from_their_rows_alone(backbone, tmp_path):
+    """Which is as good as a run without the others; the next stage has all of them."""
+    rows = build_commands()
+    for number, row in enumerate(rows):
+        row["tokens"] += [WORDS[number % 20], WORDS[number // 20]]  # no two alike: each may validate by itself
+        row["slots"] = [*row["slots"], "O", "O"] if row["slots"] else None
+        row["slots" if number % 2 else "intent"] = None
+    write_rows(tmp_path / "rows.jsonl", rows)
+    heads = {**HEADS, "slots": {**HEADS["slots"], "class_weights": "balanced"}}
+    given = {"heads": heads, "train": {"metric": "slots/entity_f1"}}
+    stages = [{"epochs": 2, "heads": ["intent"]}, {"epochs": 1}]
+    model, feed, events = start(backbone, tmp_path / "rows.jsonl", tmp_path, stages=stages, **given)
+    held = {name: value for name, value in copy_weights(model).items() if is_of(model, name, "slots")}
+    assert held
+    first = []
+    for event in events:
+        first.append(event)
+        if event["kind"] == "epoch" and event["epoch"] == 2:
+            break
+    assert all(torch.equal(value, dict(model.named_parameters())[name]) for name, value in held.items())
+    judged = [event for event in first if event["kind"] == "epoch"]
+    assert [set(event["validation"]) for event in judged] == [{"intent@1", "intent@3"}] * 2
+    assert all(event["score"] == event["validation"]["intent@3"]["accuracy"] for event in judged)
+    labelled = [row for row in feed.splits["train"] if rows[row]["intent"] is not None]
+    assert judged[0]["batches_planned"] == -(-len(labelled) // 16)
+    rest, outcome = finish(events)
+    after = next(event for event in rest if event["kind"] == "epoch")
+    assert set(after["validation"]) == {"intent@1", "intent@3", "slots@3"}
+    assert after["score"] == after["validation"]["slots@3"]["entity_f1"]
+    weights = model.chain.get_head("slots", 3).class_weights
+    assert not torch.equal(weights, torch.ones_like(weights)), "counted where the head learns"
+    assert outcome.reason == "finished"
+
+
+def is_of(model, name, task):
+    """Whether a parameter belongs to a head."""
+    return any(
+        name.startswith(f"chain.heads.{i}.") for i, seat in enumerate(model.chain.seats) if seat.keys[0][0] == task
+    )
 
 
 def test_a_stage_that_would_train_nothing_is_refused(backbone, commands, tmp_path):

@@ -3,33 +3,68 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from chain_core.config import AugmentConfig
 from chain_core.errors import BackboneError
 from chain_core.modeling.backbones.shapes import read_header
 
 KEY = "augment.back_translation"
+
+
+@dataclass(frozen=True)
+class Route:
+    """A model, and what it is told of each text."""
+
+    folder: Path
+    source: str = ""
+    """Code of the language that it reads; "": as its folder has it."""
+    target: str = ""
+    """Of the one that it writes."""
+    prefix: str = ""
+    """Words before the text."""
+
+
+def build_routes(settings: AugmentConfig, place: Callable[[str], Path] = Path) -> tuple[Route, ...]:
+    """There and back; nowhere where nothing is translated. `place`: a folder's name -> its path."""
+    if settings.back_translation is None:
+        return ()
+    here, other = settings.languages or ("", "")
+    ways = zip(((here, other), (other, here)), settings.prefixes or ("", ""), strict=True)
+    folders = settings.back_translation
+    return tuple(Route(place(folder), *codes, prefix) for folder, (codes, prefix) in zip(folders, ways, strict=True))
+
+
 MANY_LANGUAGES = frozenset({"m2m_100", "mbart", "nllb-moe", "plbart", "seamless_m4t", "seamless_m4t_v2"})
 """Model types that are told by codes which languages they read and write."""
+TOKENIZERS = ("tokenizer*.json", "vocab*", "*.model", "*.spm")
+WEIGHTS = "*.safetensors"
 
 
-def check_translator(folder: Path) -> None:
+def check_translator(route: Route) -> None:
     """Raises BackboneError where a folder lacks a readable config, whole weights in safetensors, or a tokenizer, and
-    where the model must be told which languages to translate and the folder does not settle that."""
+    where the model must be told which languages to translate and neither route nor folder settles that."""
+    folder = route.folder
     config = _read(folder / "config.json")
-    tokenizer = any(any(folder.glob(pattern)) for pattern in ("tokenizer*.json", "vocab*", "*.model", "*.spm"))
-    weights = sorted(folder.glob("*.safetensors"))
-    if config is None or not tokenizer or not weights:
+    if config is None or not _holds(folder, *TOKENIZERS) or not _holds(folder, WEIGHTS):
         raise BackboneError("translation_missing", path=KEY, folder=str(folder))
-    for path in weights:
+    for path in sorted(folder.glob(WEIGHTS)):
         try:
             read_header(path)
         except BackboneError:
             raise BackboneError("translation_unreadable", path=KEY, folder=str(folder), reason=path.name) from None
-    if _needs_prefix(config) or not _knows_languages(config, folder):
-        kind = config.get("model_type", "?")
+    kind = config.get("model_type", "?")
+    if not route.prefix and _needs_prefix(config):
+        raise BackboneError("translation_prefix", path=KEY, folder=str(folder), model_type=kind)
+    if not route.target and not _knows_languages(config, folder):
         raise BackboneError("translation_languages", path=KEY, folder=str(folder), model_type=kind)
+
+
+def _holds(folder: Path, *patterns: str) -> bool:
+    return any(any(folder.glob(pattern)) for pattern in patterns)
 
 
 def _read(path: Path) -> dict[str, Any] | None:

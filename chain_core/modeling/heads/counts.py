@@ -17,7 +17,7 @@ def count_head(
     if head.kind in TOKEN_KINDS:
         return norm + width * hidden_size + 3 * hidden_size + classes
     if head.kind == "tagging":
-        chained = classes * classes + 2 * classes if head.crf else 0
+        chained = classes * classes + 2 * classes if head.crf == "on" else 0
         return norm + width * classes + classes + chained
     if head.kind == "span":
         return norm + 3 * width + 3

@@ -71,7 +71,7 @@ def build_seats(
     positions = needs_positions(config)
     seats: list[Seat] = []
     for task in tasks:
-        head = config.heads[task.name]
+        head = config.get_head(task.name, len(task.label_space))
         depths = config.get_depths(task.name)
         groups = (depths,) if head.share or head.mixture else tuple((depth,) for depth in depths)
         for group in groups:

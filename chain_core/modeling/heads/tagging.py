@@ -23,7 +23,7 @@ class TaggingHead(Head):
     def __init__(self, task: Task, config: HeadConfig, place: Place) -> None:
         super().__init__(task, config, place)
         self.out = nn.Linear(place.width, len(task.label_space))
-        self.crf = Crf(len(task.label_space)) if config.crf else None
+        self.crf = Crf(len(task.label_space)) if config.crf == "on" else None
         self.rules = build_bio_rules(task.label_space)
         self.register_buffer("class_weights", torch.ones(len(task.label_space)))
         if config.threshold == "tuned" and "O" in task.label_space:

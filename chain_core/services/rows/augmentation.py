@@ -25,7 +25,9 @@ from chain_core.data.words import split_words
 from chain_core.modeling.backbones.catalogue import BackboneFacts
 from chain_core.modeling.backbones.neighbours import find_neighbours
 from chain_core.modeling.backbones.translation import Progress, translate_back
+from chain_core.modeling.backbones.translators import build_routes
 from chain_core.modeling.device import choose_device
+from chain_core.paths import place_path
 
 
 def augment_set(
@@ -62,7 +64,7 @@ def fix_augment_paths(settings: AugmentConfig, folder: Path) -> AugmentConfig:
     """The files and folders that it names as absolute paths. `folder`: what they are relative to."""
 
     def fix(path: str) -> str:
-        return str((folder / Path(path).expanduser()).resolve())
+        return str(place_path(path, folder).resolve())
 
     update: dict[str, object] = {}
     if settings.synonyms is not None:
@@ -127,8 +129,6 @@ def _translate(
     progress: Progress,
 ) -> Copies:
     """Copies of rows, none of them bound to its words, that went through both models of `augment.back_translation`."""
-    assert config.augment.back_translation is not None
-    there, back = config.augment.back_translation
     taken = pa.array(rows)
     first = texts.first.take(taken).to_pylist()
     before = [[" ".join(words) for words in first] if texts.kind == "tokens" else first]
@@ -138,7 +138,7 @@ def _translate(
     after: list[list[str]] = []
     for part in before:
         watch = partial(_tell_share, progress, len(after), len(before))
-        after.append(translate_back(part, (Path(there), Path(back)), device, watch, meta))
+        after.append(translate_back(part, build_routes(config.augment), device, watch, meta))
     words = [split_words(text) for text in after[0]]
     changed = np.zeros(len(rows), bool)
     for old, new in zip(before, after, strict=True):

@@ -46,7 +46,7 @@ def _find_unreached(config: Config) -> Iterator[Note]:
 def _list_reached(config: Config, stage: StageConfig) -> Iterator[int]:
     """The links that some head's loss reaches in a stage: from each of its places back to the first, or to a detach."""
     heads, depth = config.heads or {}, config.chain.depth if stage.depth is None else stage.depth
-    for name in config.get_learners(stage.objective):
+    for name in config.get_learners(stage):
         for place, weight in config.get_depth_weights(name).items():
             position = min(place, depth) if heads[name].weight * weight else 0
             while position:
@@ -101,6 +101,11 @@ _TAKES: tuple[tuple[str, Works, tuple[str, ...]], ...] = (
         "augment.copies ≥ 1",
         lambda config: config.augment.copies > 0,
         tuple(f"augment.{key}" for key in ("delete", "swap", "replace", "neighbours", "synonyms", "back_translation")),
+    ),
+    (
+        "augment.back_translation",
+        lambda config: config.augment.back_translation is not None,
+        ("augment.languages", "augment.prefixes"),
     ),
     (
         "backbone.tuning ≠ adalora",

@@ -15,13 +15,14 @@ from chain_core.config import LORA_TUNINGS, SELF_SUPERVISED, Config, DataConfig
 from chain_core.data.synonyms import read_synonyms
 from chain_core.data.text import get_column
 from chain_core.data.unlabelled import check_source
-from chain_core.errors import BackboneError, ChainError, ConfigError, DataError
+from chain_core.errors import BackboneError, ChainError, ConfigError, DataError, explain_failure
 from chain_core.modeling.backbones.catalogue import BackboneFacts
 from chain_core.modeling.backbones.objectives import find_objective_problems
 from chain_core.modeling.backbones.reach import is_reached
 from chain_core.modeling.backbones.shapes import BackboneShapes
-from chain_core.modeling.backbones.translators import check_translator
+from chain_core.modeling.backbones.translators import build_routes, check_translator
 from chain_core.modeling.links.families import find_names
+from chain_core.paths import place_path
 from chain_core.services.rows.sets import list_heads
 from chain_core.services.rows.starting import find_start_problems
 
@@ -142,15 +143,15 @@ def check_files(config: Config, folder: Path, open_table: Open) -> Problems:
     augment = config.augment
     if augment.synonyms is not None:
         try:
-            read_synonyms(folder / Path(augment.synonyms).expanduser())
+            read_synonyms(place_path(augment.synonyms, folder))
         except DataError as error:
             yield Problem("augment.synonyms", error)
     for index, stage in enumerate(config.stages or ()):
         if stage.data is not None:
             yield from _check_texts(config, stage.data, f"stages[{index}].data", folder, open_table)
-    for name in augment.back_translation or ():
+    for route in build_routes(augment, lambda name: place_path(name, folder)):
         try:
-            check_translator(folder / Path(name).expanduser())
+            check_translator(route)
         except BackboneError as error:
             yield Problem("augment.back_translation", error)
 
@@ -164,14 +165,6 @@ def _check_texts(config: Config, source: str, path: str, folder: Path, open_tabl
             get_column(open_table(DataConfig(train=source)), column)
     except (ChainError, OSError) as error:
         yield Problem(path, explain_failure(error).at(path))
-
-
-def explain_failure(error: Exception) -> ChainError:
-    """What kept rows from being read, as a sentence."""
-    if isinstance(error, ChainError):
-        return error
-    reason = getattr(error, "strerror", None) or str(error)
-    return DataError("file_unreadable", name=getattr(error, "filename", None) or "?", reason=reason)
 
 
 def check_metric(config: Config, list_judged: Callable[[], Collection[str]], validation: int) -> Problems:

@@ -91,10 +91,15 @@ def densities(label: str, path: Path, *, help: str | None = None) -> None:
         numbers("chain.densities_list", path, help="chain.densities_list_help")
 
 
+EXAMPLES = {"languages": "eng_Latn", "prefixes": "translate English to German: "}
+"""What a line of a key may look like; others are folders."""
+
+
 def line_pair(label: str, path: Path, *, help: str | None = None) -> None:
     """Two lines of text, one below the other; both empty stand for null."""
     for number in range(2):
-        _half(t(f"{label}_there") if number == 0 else t(f"{label}_back"), path, number, help)
+        name = t(f"{label}_there") if number == 0 else t(f"{label}_back")
+        _half(name, path, number, help)
 
 
 def _half(name: str, path: Path, number: int, help: str | None) -> None:
@@ -103,7 +108,7 @@ def _half(name: str, path: Path, number: int, help: str | None) -> None:
     if st.session_state.get(key) != shown:
         st.session_state[key] = shown
     st.text_input(name, key=key, on_change=_write_half, args=(path, number), help=t(help) if help else None,
-                  placeholder="/path/to/model")  # fmt: skip
+                  placeholder=EXAMPLES.get(str(path[-1]), "/path/to/model"))  # fmt: skip
 
 
 def pair(label: str, path: Path, columns: Sequence[str]) -> None:
@@ -132,6 +137,11 @@ def _write_half(path: Path, number: int) -> None:
 
 def targets(label: str, path: Path, known: tuple[str, ...]) -> None:
     """Names of linear layers; none chosen stands for all of them."""
+    _names(label, path, known, "all-linear")
+
+
+def _names(label: str, path: Path, known: tuple[str, ...], every: str | None) -> None:
+    """Any of some names; none chosen stands for `every`."""
     key, value = build_key(path), read(path)
     chosen = [name for name in value if isinstance(name, str)] if isinstance(value, list) else []
     if st.session_state.get(key) != chosen:
@@ -139,10 +149,16 @@ def targets(label: str, path: Path, known: tuple[str, ...]) -> None:
 
     def write() -> None:
         names = st.session_state[key]
-        edit(chain_edit.set_value, path, list(names) if names else "all-linear")
+        edit(chain_edit.set_value, path, list(names) if names else every)
 
     st.multiselect(t(label), list(dict.fromkeys([*known, *chosen])), key=key, on_change=write,
                    placeholder=t(f"{label}_all"), help=t(f"{label}_help"))  # fmt: skip
+
+
+def heads(label: str, path: Path, *, help: str | None = None) -> None:
+    """Names of heads; none chosen stands for all of them."""
+    known = read(("heads",))
+    _names(label, path, tuple(known) if isinstance(known, dict) else (), None)
 
 
 def metric(label: str, path: Path, *, help: str | None = None) -> None:

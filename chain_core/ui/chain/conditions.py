@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from chain_core.config.checks import OPTIONS_OF_KINDS
+from chain_core.config.fields import name_switch
 from chain_core.ui.chain.edit import get_value
 
 Scope = Mapping[str, Any]
@@ -15,6 +16,14 @@ When = Callable[[Scope, Scope], bool]
 
 def has_kind(*kinds: str) -> When:
     return lambda section, whole: section.get("kind") in kinds
+
+
+def convolves(section: Scope, whole: Scope) -> bool:
+    """Convolutions, or links that may become some of themselves: where heads tag."""
+    heads = whole.get("heads")
+    each = heads.values() if isinstance(heads, Mapping) else ()
+    tags = any(isinstance(head, Mapping) and head.get("kind") == "tagging" for head in each)
+    return section.get("kind") == "conv" or (section.get("kind") == "auto" and tags)
 
 
 def has_tuning(*tunings: str) -> When:
@@ -40,11 +49,15 @@ def mixes(section: Scope, whole: Scope) -> bool:
 
 
 def weighs_classes(section: Scope, whole: Scope) -> bool:
-    return section.get("kind") in OPTIONS_OF_KINDS["focal"] and not section.get("crf")
+    return section.get("kind") in OPTIONS_OF_KINDS["focal"] and not _has_crf(section)
 
 
 def smooths(section: Scope, whole: Scope) -> bool:
-    return section.get("kind") in OPTIONS_OF_KINDS["label_smoothing"] and not section.get("crf")
+    return section.get("kind") in OPTIONS_OF_KINDS["label_smoothing"] and not _has_crf(section)
+
+
+def _has_crf(section: Scope) -> bool:
+    return name_switch(section.get("crf")) == "on"
 
 
 def has_pair(section: Scope, whole: Scope) -> bool:
@@ -58,6 +71,10 @@ def has_pair(section: Scope, whole: Scope) -> bool:
 def augments(section: Scope, whole: Scope) -> bool:
     copies = section.get("copies")
     return isinstance(copies, int) and copies > 0
+
+
+def translates(section: Scope, whole: Scope) -> bool:
+    return augments(section, whole) and bool(section.get("back_translation"))
 
 
 def has_several_heads(section: Scope, whole: Scope) -> bool:
@@ -78,6 +95,10 @@ def draws_fractions(section: Scope, whole: Scope) -> bool:
 
 def learns_itself(section: Scope, whole: Scope) -> bool:
     return section.get("objective") != "tasks"
+
+
+def learns_some_heads(section: Scope, whole: Scope) -> bool:
+    return not learns_itself(section, whole) and has_several_heads(section, whole)
 
 
 def hides_words(section: Scope, whole: Scope) -> bool:

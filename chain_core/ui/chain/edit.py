@@ -16,8 +16,9 @@ from chain_core.config import (
     StageConfig,
     StartConfig,
     fit_depth,
+    get_preset,
     merge,
-    resolve_config,
+    restore_config,
 )
 from chain_core.config.checks import OPTIONS_OF_KINDS
 from chain_core.config.fields import Section
@@ -29,8 +30,7 @@ Path = tuple[str | int, ...]
 
 def complete(draft: Draft) -> dict[str, Any]:
     """The draft over its preset over the defaults: what every widget shows."""
-    preset = draft.get("preset")
-    base = PRESETS.get(preset, {}) if isinstance(preset, str) else {}
+    base = get_preset(draft)
     kept = {key: value for key, value in draft.items() if value is not None}
     whole = merge(_get_defaults(), merge(base, kept))
     for key, section in (("heads", HeadConfig), ("also", SetConfig)):
@@ -52,7 +52,8 @@ def _fill(section: type[Section], given: Any) -> Any:
 
 @cache
 def _get_defaults() -> dict[str, Any]:
-    return resolve_config({"data": {"train": "-"}}).model_dump(mode="json")
+    """The sections' own, whatever presets say."""
+    return restore_config({"data": {"train": "-"}}).model_dump(mode="json")
 
 
 @cache
@@ -70,7 +71,7 @@ def _get_part_defaults(section: type[Section]) -> dict[str, Any]:
 
 def get_default(whole: Draft, section: type[Section], path: Path) -> Any:
     """What stands at a path where the draft says nothing: the preset's value, or the section's default."""
-    given = get_value(PRESETS.get(str(whole.get("preset")), {}), path, ...)
+    given = get_value(get_preset(whole), path, ...)
     return _get_part_defaults(section).get(str(path[-1])) if given is ... else given
 
 
@@ -112,7 +113,7 @@ def choose_preset(draft: Draft, preset: str) -> dict[str, Any]:
 
 def list_changes(draft: Draft) -> list[Path]:
     """The preset's values that the draft overrides with others."""
-    preset, shown = PRESETS.get(str(draft.get("preset", "fast")), {}), complete(draft)
+    preset, shown = get_preset(draft), complete(draft)
     return [path for path in _list_leaves(preset) if get_value(shown, path) != get_value(preset, path)]
 
 
@@ -207,10 +208,9 @@ def change_kind(draft: Draft, name: str, kind: str) -> dict[str, Any]:
 
 
 def remove_head(draft: Draft, name: str) -> dict[str, Any]:
-    """All heads but one; a metric that named it falls back to the mean of all."""
+    """All heads but one; a metric that named it falls back to the mean of all, a stage that named it alone to all."""
     heads = {key: head for key, head in (draft.get("heads") or {}).items() if key != name}
-    changed = {**draft, "heads": heads}
-    return _rename_metric(changed, name, None)
+    return _rename_mentions({**draft, "heads": heads}, name, None)
 
 
 def rename_head(draft: Draft, old: str, new: str) -> dict[str, Any]:
@@ -219,10 +219,17 @@ def rename_head(draft: Draft, old: str, new: str) -> dict[str, Any]:
     if not new or new in heads:
         return dict(draft)
     renamed = {new if key == old else key: head for key, head in heads.items()}
-    return _rename_metric({**draft, "heads": renamed}, old, new)
+    return _rename_mentions({**draft, "heads": renamed}, old, new)
 
 
-def _rename_metric(draft: dict[str, Any], old: str, new: str | None) -> dict[str, Any]:
+def _rename_mentions(draft: dict[str, Any], old: str, new: str | None) -> dict[str, Any]:
+    """Where other keys name the head."""
+    stages = draft.get("stages")
+    for index, stage in enumerate(stages if isinstance(stages, list) else ()):
+        named = get_value(stage, ("heads",))
+        if isinstance(named, list) and old in named:
+            kept = [new if name == old else name for name in named if name != old or new is not None]
+            draft = set_value(draft, ("stages", index, "heads"), kept or None)
     metric = get_value(draft, ("train", "metric"))
     if not isinstance(metric, str) or metric.partition("/")[0] != old:
         return draft

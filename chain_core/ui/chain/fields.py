@@ -13,6 +13,7 @@ from typing import Any
 
 import streamlit as st
 
+from chain_core.config.fields import name_switch
 from chain_core.ui.chain import text as chain_text
 from chain_core.ui.chain.edit import Draft, Path, complete, get_value, set_value
 from chain_core.ui.draft import get_draft, set_draft
@@ -224,7 +225,8 @@ def _show(key: str, value: Any) -> None:
 
 
 def _pick(value: Any, options: Sequence[str]) -> str:
-    return value if value in options else options[0]
+    word = name_switch(value)
+    return word if word in options else options[0]
 
 
 def _name(prefix: str) -> Callable[[str], str]:

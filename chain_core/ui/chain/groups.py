@@ -205,6 +205,7 @@ WIDGETS: dict[str, Draw] = {
     "tie": partial(_call, chain_choices.tie),
     "densities": partial(_call, chain_choices.densities),
     "metric": partial(_call, chain_choices.metric),
+    "heads": partial(_call, chain_choices.heads),
     "targets": _show_targets,
 }
 """How each widget that a field may name is drawn."""

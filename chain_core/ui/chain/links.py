@@ -10,8 +10,9 @@ import streamlit as st
 from chain_core.config import LINK_KINDS, LinkConfig
 from chain_core.services.drafts.checks import Inspection
 from chain_core.ui.chain.choices import name_tie
+from chain_core.ui.chain.conditions import convolves
 from chain_core.ui.chain.edit import get_value, set_value
-from chain_core.ui.chain.fields import read
+from chain_core.ui.chain.fields import read, read_whole
 from chain_core.ui.draft import get_draft, set_draft
 from chain_core.ui.language import t
 
@@ -26,7 +27,7 @@ def show_each_link(inspection: Inspection) -> None:
     links = [link if isinstance(link, dict) else {} for link in read(("chain", "links"))]
     taps = list(inspection.plan.taps) if inspection.plan else [None] * len(links)
     frame = build_frame(links, taps)
-    conv = any(link.get("kind") == "conv" for link in links)
+    conv = any(convolves(link, read_whole()) for link in links)
     layers = inspection.plan.num_layers if inspection.plan else 1000
     # A data editor keeps its own edits: a new key after each makes the draft the only truth.
     version = st.session_state.setdefault(_VERSION, 0)

@@ -24,6 +24,7 @@ from chain_core.config.fields import Section
 from chain_core.ui.chain.conditions import (
     When,
     augments,
+    convolves,
     draws_fractions,
     has_kind,
     has_pair,
@@ -35,8 +36,10 @@ from chain_core.ui.chain.conditions import (
     is_tuned,
     is_tuned_but,
     learns_itself,
+    learns_some_heads,
     mixes,
     smooths,
+    translates,
     weighs_classes,
 )
 
@@ -97,7 +100,7 @@ LINKS = Group(
     (
         Field("kind", "chain.link_kind", prefix="chain.link"),
         Field("density", "chain.density", "slide", step=0.05),
-        Field("kernel", "chain.kernel", step=2, when=has_kind("conv")),
+        Field("kernel", "chain.kernel", step=2, when=convolves),
     ),
 )
 MORE_LINKS = Group(
@@ -193,6 +196,8 @@ AUGMENT = Group(
         ),
         Field("synonyms", "chain.synonyms", when=augments),
         Field("back_translation", "chain.back_translation", "line_pair", wide=True, when=augments),
+        Field("languages", "chain.languages", "line_pair", wide=True, when=translates),
+        Field("prefixes", "chain.prefixes", "line_pair", wide=True, when=translates),
     ),
 )  # fmt: skip
 DATA = Group(
@@ -226,6 +231,7 @@ STAGE = Group(
         Field("depth", "chain.stage_depth", off="chain.all_links"),
         Field("trains", "chain.trains", "several", wide=True),
         Field("data", "chain.stage_data", "source", when=learns_itself, off="chain.train_rows"),
+        Field("heads", "chain.stage_heads", "heads", wide=True, when=learns_some_heads),
         Field("mask", "chain.mask", "slide", step=0.05, when=hides_words),
         Field("learning_rate", "chain.learning_rate", step=1e-4, off=_AS_IN_TRAINING),
         Field("backbone_learning_rate", "chain.backbone_learning_rate", step=1e-5, when=is_tuned, off=_AS_IN_TRAINING),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from itertools import product
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,13 +13,14 @@ import pytest
 import torch
 import yaml
 
-from chain_core.config import resolve_config
+from chain_core.config import AugmentConfig, resolve_config
 from chain_core.data.labels import encode_labels
 from chain_core.data.rows import join_gold
 from chain_core.data.words import split_words
 from chain_core.errors import BackboneError, DataError
 from chain_core.modeling.backbones import translation
 from chain_core.modeling.backbones.translation import translate, translate_back
+from chain_core.modeling.backbones.translators import Route, build_routes
 from chain_core.reports.predictions import load_predictions
 from chain_core.services.cache import list_items
 from chain_core.services.drafts.checks import inspect_draft
@@ -134,11 +137,13 @@ def test_a_run_with_copies_reports_its_own_rows(folder, backbone):
 
 def test_translation_is_greedy_and_in_order(translator):
     texts = ["turn on the light", "", "stop", "play music in the warm kitchen"]
-    first = translate(texts, translator, CPU)
+    first = translate(texts, Route(translator), CPU)
     assert first[1] == ""
-    assert first == translate(texts, translator, CPU)
-    assert first[3] == translate([texts[3]], translator, CPU)[0]
-    assert translate_back(texts, (translator, translator), CPU) == translate(first, translator, CPU)
+    assert first == translate(texts, Route(translator), CPU)
+    assert first[3] == translate([texts[3]], Route(translator), CPU)[0]
+    assert translate_back(texts, (Route(translator), Route(translator)), CPU) == translate(
+        first, Route(translator), CPU
+    )
 
 
 @pytest.fixture
@@ -152,10 +157,10 @@ def loaded(monkeypatch):
 
 def test_what_was_translated_is_read_again(translator, loaded):
     texts = [f"turn on light {number}" for number in range(70)]
-    whole = translate(texts, translator, CPU)
-    assert translate(texts, translator, CPU) == whole
+    whole = translate(texts, Route(translator), CPU)
+    assert translate(texts, Route(translator), CPU) == whole
     assert len(loaded) == 1
-    assert translate(texts[:40], translator, CPU) == whole[:40]
+    assert translate(texts[:40], Route(translator), CPU) == whole[:40]
     assert len(loaded) == 2, "other texts are an entry of their own"
 
 
@@ -170,15 +175,15 @@ def test_a_translation_that_was_broken_off_goes_on(translator, home, torn):
             raise Paused
 
     with pytest.raises(Paused):
-        translate(texts, translator, CPU, progress)
+        translate(texts, Route(translator), CPU, progress)
     (file,) = home.glob("translations/*/texts.jsonl")
     with file.open("ab") as kept:
         kept.write(torn)
     seen[:] = [70]
-    whole = translate(texts, translator, CPU, progress)
+    whole = translate(texts, Route(translator), CPU, progress)
     assert seen == [70, 64, 70], "two batches were there"
     file.unlink()
-    assert translate(texts, translator, CPU) == whole
+    assert translate(texts, Route(translator), CPU) == whole
 
 
 def test_a_run_tells_how_far_it_has_translated(folder, backbone, translator):
@@ -220,7 +225,7 @@ def test_the_first_copy_is_translated_where_no_tags_are(folder, backbone, transl
 
 def translate_whole(rows, train, translator):
     texts = [" ".join(rows[row]["tokens"]) for row in train if not rows[row]["slots"]]
-    return translate_back(texts, (translator, translator), CPU)
+    return translate_back(texts, (Route(translator), Route(translator)), CPU)
 
 
 def test_texts_and_pairs_are_translated(folder, backbone, translator):
@@ -232,7 +237,7 @@ def test_texts_and_pairs_are_translated(folder, backbone, translator):
         "augment": {"copies": 1, "back_translation": [str(translator), str(translator)]},
     }
     material = prepare(folder, backbone, **sections, input={"text": "a", "pair": "b"})
-    expected = translate_back(["stop the music"], (translator, translator), CPU)
+    expected = translate_back(["stop the music"], (Route(translator), Route(translator)), CPU)
     assert set(material.texts.second.to_pylist()[30:]) == set(expected)
     assert material.table["b"].to_pylist()[30:] == material.texts.second.to_pylist()[30:]
     material = prepare(folder, backbone, **sections, input={"text": "a"})
@@ -243,20 +248,21 @@ def test_unfit_translators_are_named(folder, translator, tmp_path):
     broken = tmp_path / "broken"
     broken.mkdir()
     with pytest.raises(BackboneError, match="broken") as caught:
-        translate(["a"], broken, CPU)
+        translate(["a"], Route(broken), CPU)
     assert caught.value.code == "translation_missing"
     assert find_codes(folder, broken) == {"translation_missing"}
     for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
         (broken / name).write_bytes((translator / name).read_bytes())
     (broken / "model.safetensors").write_bytes(b"no")
     with pytest.raises(BackboneError) as caught:
-        translate(["a"], broken, CPU)
+        translate(["a"], Route(broken), CPU)
     assert caught.value.code == "translation_unreadable"
 
 
-def find_codes(folder, translator):
+def find_codes(folder, translator, **told):
     """What the Chain page says of a model before there is a run."""
-    draft = {"data": {"train": "train.jsonl"}, "augment": {"copies": 1, "back_translation": [str(translator)] * 2}}
+    augment = {"copies": 1, "back_translation": [str(translator)] * 2, **told}
+    draft = {"data": {"train": "train.jsonl"}, "augment": augment}
     problems = inspect_draft(draft, folder, None).problems
     return {problem.error.code for problem in problems if problem.path == "augment.back_translation"}
 
@@ -269,7 +275,7 @@ GERMAN = {"forced_bos_token_id": 9}
 @pytest.mark.parametrize(
     ("config", "tokenizer", "generation", "settled"),
     [
-        (PREFIX, {}, {}, False), ({"model_type": "m2m_100"}, {}, GERMAN, False),
+        ({"model_type": "m2m_100"}, {}, GERMAN, False),
         ({"model_type": "m2m_100"}, {"src_lang": None}, GERMAN, False), ({"model_type": "mbart"}, CODES, {}, False),
         ({"model_type": "some"}, CODES, {}, False), ({"model_type": "m2m_100"}, CODES, GERMAN, True),
         ({"model_type": "marian"}, {"source_lang": "en", "target_lang": "de"}, {}, True),
@@ -284,10 +290,55 @@ def test_a_model_of_many_languages_must_know_which(folder, config, tokenizer, ge
     for name, content in files.items():
         (model / name).write_text(json.dumps(content))
     assert find_codes(folder, model) == (set() if settled else {"translation_languages"})
+    assert find_codes(folder, model, languages=["eng_Latn", "fra_Latn"]) == set()
     if not settled:
         with pytest.raises(BackboneError) as caught:
-            translate(["a"], model, CPU)
+            translate(["a"], Route(model), CPU)
         assert caught.value.code == "translation_languages"
+
+
+def test_a_model_of_many_tasks_is_asked_by_a_prefix(folder, translator):
+    model = copy_model(translator, folder / "model", **PREFIX)
+    assert find_codes(folder, model) == {"translation_prefix"}
+    with pytest.raises(BackboneError) as caught:
+        translate(["stop"], Route(model), CPU)
+    assert caught.value.code == "translation_prefix"
+    asked = translate(["stop", "play music"], Route(model, prefix="turn on "), CPU)
+    assert asked == translate(["turn on stop", "turn on play music"], Route(translator), CPU)
+    assert asked != translate(["stop", "play music"], Route(translator), CPU)
+    assert find_codes(folder, model, prefixes=["turn on ", "stop "]) == set()
+
+
+def test_a_model_of_many_languages_writes_the_one_that_it_is_told(folder, translator):
+    """Its first token names the language: here any word of the vocabulary."""
+    model = copy_model(translator, folder / "model", forced_bos_token_id=None)
+    for code in ("green", "hall"):
+        texts = translate(["stop", "play the music"], Route(model, source="red", target=code), CPU)
+        assert all(text.split()[0] == code for text in texts)
+    for codes in (("red", "klingon"), ("klingon", "red")):
+        with pytest.raises(BackboneError, match="klingon") as caught:
+            translate(["stop"], Route(model, *codes), CPU)
+        assert caught.value.code == "translation_language"
+
+
+def copy_model(folder, target, **config):
+    """With other keys in its config."""
+    shutil.copytree(folder, target)
+    whole = json.loads((folder / "config.json").read_text())
+    (target / "config.json").write_text(json.dumps({**whole, **config}))
+    return target
+
+
+def test_the_way_back_is_told_the_other_way_round():
+    both = AugmentConfig(
+        back_translation=("a", "b"), languages=("eng_Latn", "fra_Latn"), prefixes=("to French: ", "to English: ")
+    )
+    assert build_routes(both) == (
+        Route(Path("a"), "eng_Latn", "fra_Latn", "to French: "),
+        Route(Path("b"), "fra_Latn", "eng_Latn", "to English: "),
+    )  # fmt: skip
+    assert build_routes(AugmentConfig(back_translation=("a", "b"))) == (Route(Path("a")), Route(Path("b")))
+    assert build_routes(AugmentConfig()) == ()
 
 
 ANSWERS = [

@@ -119,6 +119,8 @@ def test_links_that_are_frozen_while_they_add_nothing_are_told(sections: dict[st
         ({"augment": {"synonyms": "words.txt"}}, ("no_effect", "augment.synonyms")),
         ({"augment": {"back_translation": ["there", "back"]}}, ("no_effect", "augment.back_translation")),
         ({"augment": {"synonyms": "words.txt", "copies": 1}}, None),
+        ({"augment": {"copies": 1, "languages": ["en", "fr"]}}, ("no_effect", "augment.languages")),
+        ({"augment": {"copies": 1, "languages": ["en", "fr"], "back_translation": ["a", "b"]}}, None),
         ({"train": {"l2_sp": 0.01}}, ("no_effect", "train.l2_sp")),
         ({"train": {"l2_sp": 0.01}, "backbone": {"tuning": "norm"}}, None),
         ({"backbone": {"rank": 8}}, ("no_effect", "backbone.rank")),

@@ -62,6 +62,13 @@ def test_a_preset_takes_effect_over_what_was_set_before() -> None:
         assert config.backbone.rank == 3, "what presets do not speak of stays"
 
 
+@pytest.mark.parametrize("preset", [None, *PRESETS])
+def test_what_is_shown_is_what_a_run_would_have(preset: str | None) -> None:
+    """Every preset leaves keys open that another one sets."""
+    draft = {"data": {"train": "t"}, **({"preset": preset} if preset else {})}
+    assert chain_edit.complete(draft) == resolve_config(draft).model_dump(mode="json")
+
+
 def test_changes_of_a_preset_are_known() -> None:
     assert chain_edit.list_changes({"preset": "thorough"}) == []
     changed = {"preset": "thorough", "chain": {"depth": 2, "width": 64}, "backbone": {"tuning": "full"}}
@@ -186,6 +193,17 @@ def test_heads_come_go_and_change_names() -> None:
     removed = chain_edit.remove_head(DRAFT, "a")
     assert list(removed["heads"]) == ["b"]
     assert removed["train"]["metric"] == "mean"
+
+
+def test_stages_follow_the_names_of_their_heads() -> None:
+    head = {"kind": "classification", "column": "c"}
+    stages = [{"heads": ["a"]}, {"heads": ["b", "a"]}, {"heads": ["b"]}, {}]
+    draft = {**DRAFT, "heads": {"a": head, "b": head}, "stages": stages}
+    renamed = chain_edit.rename_head(draft, "a", "first")
+    assert [stage.get("heads") for stage in renamed["stages"]] == [["first"], ["b", "first"], ["b"], None]
+    removed = chain_edit.remove_head(draft, "a")
+    assert [stage.get("heads") for stage in removed["stages"]] == [None, ["b"], ["b"], None]
+    assert draft["stages"] == stages
 
 
 @given(st.text(min_size=1, max_size=90))

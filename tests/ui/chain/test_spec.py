@@ -24,7 +24,8 @@ from chain_core.config.checks import OPTIONS_OF_KINDS
 from chain_core.messages import LANGUAGES, load_catalogue
 from chain_core.paths import PROJECT
 from chain_core.ui.chain.edit import complete
-from chain_core.ui.chain.spec import BALANCE, GROUPS, HEAD, Group
+from chain_core.ui.chain.limits import read_limits
+from chain_core.ui.chain.spec import BALANCE, GROUPS, HEAD, LINKS, STAGE, Group
 
 SECTIONS = {
     AugmentConfig: "augment", BackboneConfig: "backbone", ChainConfig: "chain", DataConfig: "data",
@@ -90,3 +91,37 @@ def test_losses_can_be_balanced_where_there_are_several() -> None:
     assert list_shown(BALANCE, train, heads=depths) == {"loss_weights"}
     assert list_shown(BALANCE, train, heads={"a": {**depths["a"], "mixture": True}}) == set()
     assert list_shown(BALANCE, train, heads={"a": head, "b": head}) == {"loss_weights", "sampling"}
+
+
+WITHOUT = {"data.split_seed", "train.seed", "stages.depth", "train.checkpoint_steps"}
+"""Numbers of which none is better than another, or that hang on the machine."""
+
+
+def test_every_number_on_the_page_comes_with_good_values() -> None:
+    written = read_good_values()
+    numbers = {
+        f"{SECTIONS[group.section]}.{field.name}"
+        for group in GROUPS
+        for field in group.fields
+        if read_limits(group.section, field.name).kind in ("whole", "real")
+    }
+    silent = {key for key in {*numbers, *IN_SIGHT} if not written[key]}
+    assert silent - {"stages.learning_rate", "stages.backbone_learning_rate"} <= WITHOUT, "as in train"
+
+
+@pytest.mark.parametrize(
+    ("kind", "heads", "shown"),
+    [("conv", "classification", True), ("auto", "tagging", True), ("auto", "classification", False),
+     ("attention", "tagging", False)],
+)  # fmt: skip
+def test_a_kernel_is_offered_where_links_may_be_convolutions(kind: str, heads: str, shown: bool) -> None:
+    draft = {"a": {"kind": heads, "column": "a"}}
+    assert ("kernel" in list_shown(LINKS, {**LinkConfig().model_dump(), "kind": kind}, heads=draft)) == shown
+
+
+def test_a_stage_of_tasks_offers_its_heads_where_there_are_several() -> None:
+    head = {"kind": "classification", "column": "a"}
+    stage = StageConfig().model_dump(mode="json")
+    assert "heads" in list_shown(STAGE, stage, heads={"a": head, "b": head})
+    assert "heads" not in list_shown(STAGE, stage, heads={"a": head})
+    assert "heads" not in list_shown(STAGE, {**stage, "objective": "masked_lm"}, heads={"a": head, "b": head})
