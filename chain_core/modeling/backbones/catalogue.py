@@ -10,7 +10,6 @@ import hashlib
 import json
 import math
 import os
-import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,6 +20,7 @@ import numpy as np
 
 from chain_core.errors import BackboneError
 from chain_core.modeling.backbones.direction import is_causal
+from chain_core.modeling.backbones.shapes import load_header
 from chain_core.paths import find_package, place_path
 
 
@@ -239,10 +239,4 @@ def _read_max_length(folder: Path, config: dict[str, Any]) -> int:
 
 def _count_parameters(path: Path) -> int:
     """Of a safetensors file, from its header alone."""
-    try:
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            header = json.loads(file.read(min(length, 100_000_000)))
-    except (OSError, ValueError, struct.error):
-        raise BackboneError("backbone_no_weights", folder=str(path.parent)) from None
-    return sum(math.prod(entry["shape"]) for key, entry in header.items() if key != "__metadata__")
+    return sum(math.prod(entry["shape"]) for entry in load_header(path).values())

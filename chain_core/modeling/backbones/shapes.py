@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from chain_core.config import LORA_TUNINGS, BackboneConfig
 from chain_core.errors import BackboneError
@@ -151,14 +152,19 @@ def _read_type(folder: Path) -> str:
 
 def read_header(path: Path) -> dict[str, Shape]:
     """Name -> shape of each weight in a safetensors file. Raises BackboneError where it is none."""
+    return {
+        _OLD_NORM.sub(lambda match: _NEW_NORM[match[1]], name): tuple(entry["shape"])
+        for name, entry in load_header(path).items()
+        if entry["dtype"] in _FLOATS and not _BUFFERS.search(name)
+    }
+
+
+def load_header(path: Path) -> dict[str, dict[str, Any]]:
+    """Name -> dtype, shape and place of each tensor in a safetensors file. Raises BackboneError where it is none."""
     try:
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
-            header = json.loads(file.read(min(length, 100_000_000)))
-    except (OSError, ValueError, struct.error):
+            header = dict(json.loads(file.read(min(length, 100_000_000))))
+    except (OSError, ValueError, TypeError, struct.error):
         raise BackboneError("backbone_no_weights", folder=str(path.parent)) from None
-    return {
-        _OLD_NORM.sub(lambda match: _NEW_NORM[match[1]], name): tuple(entry["shape"])
-        for name, entry in header.items()
-        if name != "__metadata__" and entry["dtype"] in _FLOATS and not _BUFFERS.search(name)
-    }
+    return {name: entry for name, entry in header.items() if name != "__metadata__"}
