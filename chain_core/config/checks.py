@@ -134,7 +134,8 @@ def _check_metric(config: Config) -> Problems:
     if metric.partition("/")[0] not in {*heads, "joint"}:
         yield ConfigError("metric_unknown", path="train.metric", given=metric, known=", ".join(["mean", *heads]))
         return
-    kinds = {name: head.kind for name, head in heads.items() if name in config.get_taught()}
+    taught = config.get_taught()
+    kinds = {name: head.kind for name, head in heads.items() if name in taught}
     known = list_metrics(kinds, {stage.objective for stage in config.get_stages()})
     if metric not in known:
         yield ConfigError("metric_not_measured", path="train.metric", given=metric, known=", ".join(["mean", *known]))

@@ -16,7 +16,7 @@ from chain_core.data.encode import encode_texts
 from chain_core.data.text import Texts
 from chain_core.modeling.backbones.backbone import Backbone
 from chain_core.modeling.backbones.catalogue import load_tokenizer
-from chain_core.modeling.backbones.passes import LARGEST_HALF
+from chain_core.modeling.backbones.passes import fits_half
 from chain_core.modeling.batch import Batch, build_batch
 from chain_core.modeling.bundle import load_bundle
 from chain_core.modeling.chain import compute_pooled
@@ -66,7 +66,7 @@ def read_states(
 
 def _round(state: Tensor) -> Tensor:
     """As the cache keeps it, so that both give the same predictions."""
-    return state.half() if float(state.abs().max()) <= LARGEST_HALF else state.float()
+    return state.half() if fits_half(state) else state.float()
 
 
 @dataclass(frozen=True)

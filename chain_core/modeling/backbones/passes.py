@@ -119,7 +119,12 @@ def _pass(lower, batch: Batch, layers, device, dtype, pooled) -> dict[int, Tenso
     return {layer: compute_pooled(states[layer], batch.mask, causal=lower.causal) for layer in layers}
 
 
+def fits_half(states: Tensor) -> bool:
+    """Whether states may be kept as float16; those that are no numbers may, as no wider format would mend them."""
+    return not len(states) or not float(states.abs().max()) > LARGEST_HALF
+
+
 def _round(states: Tensor, stored: torch.dtype) -> np.ndarray:
-    if stored == torch.float16 and len(states) and float(states.abs().max()) > LARGEST_HALF:
+    if stored == torch.float16 and not fits_half(states):
         raise HalfOverflow
     return states.to(stored).cpu().numpy()

@@ -11,7 +11,6 @@ TYPE_BITS = 24
 """Above which a token's type stands where rows are compared: no vocabulary has so many tokens."""
 LARGEST_SEARCH = 100_000_000
 """Tokens of all rows up to which equal ones are looked for: distinct rows are held in memory for that."""
-
 LARGEST_GROUP = 65_536
 """Positions of rows that are alike: of width 384, 50 MB a layer."""
 

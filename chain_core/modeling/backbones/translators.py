@@ -13,6 +13,10 @@ from chain_core.errors import BackboneError
 from chain_core.modeling.backbones.shapes import read_header
 
 KEY = "augment.back_translation"
+MANY_LANGUAGES = frozenset({"m2m_100", "mbart", "nllb-moe", "plbart", "seamless_m4t", "seamless_m4t_v2"})
+"""Model types that are told by codes which languages they read and write."""
+TOKENIZERS = ("tokenizer*.json", "vocab*", "*.model", "*.spm")
+WEIGHTS = "*.safetensors"
 
 
 @dataclass(frozen=True)
@@ -36,12 +40,6 @@ def build_routes(settings: AugmentConfig, place: Callable[[str], Path] = Path) -
     ways = zip(((here, other), (other, here)), settings.prefixes or ("", ""), strict=True)
     folders = settings.back_translation
     return tuple(Route(place(folder), *codes, prefix) for folder, (codes, prefix) in zip(folders, ways, strict=True))
-
-
-MANY_LANGUAGES = frozenset({"m2m_100", "mbart", "nllb-moe", "plbart", "seamless_m4t", "seamless_m4t_v2"})
-"""Model types that are told by codes which languages they read and write."""
-TOKENIZERS = ("tokenizer*.json", "vocab*", "*.model", "*.spm")
-WEIGHTS = "*.safetensors"
 
 
 def check_translator(route: Route) -> None:

@@ -98,8 +98,7 @@ EXAMPLES = {"languages": "eng_Latn", "prefixes": "translate English to German: "
 def line_pair(label: str, path: Path, *, help: str | None = None) -> None:
     """Two lines of text, one below the other; both empty stand for null."""
     for number in range(2):
-        name = t(f"{label}_there") if number == 0 else t(f"{label}_back")
-        _half(name, path, number, help)
+        _half(t(f"{label}_there") if number == 0 else t(f"{label}_back"), path, number, help)
 
 
 def _half(name: str, path: Path, number: int, help: str | None) -> None:

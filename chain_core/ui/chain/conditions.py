@@ -20,9 +20,7 @@ def has_kind(*kinds: str) -> When:
 
 def convolves(section: Scope, whole: Scope) -> bool:
     """Convolutions, or links that may become some of themselves: where heads tag."""
-    heads = whole.get("heads")
-    each = heads.values() if isinstance(heads, Mapping) else ()
-    tags = any(isinstance(head, Mapping) and head.get("kind") == "tagging" for head in each)
+    tags = any(head.get("kind") == "tagging" for head in _list_heads(whole))
     return section.get("kind") == "conv" or (section.get("kind") == "auto" and tags)
 
 
@@ -84,9 +82,13 @@ def has_several_heads(section: Scope, whole: Scope) -> bool:
 
 def has_several_losses(section: Scope, whole: Scope) -> bool:
     """Several heads, or one that answers at several depths."""
-    heads = whole.get("heads")
-    each = [head for head in heads.values() if isinstance(head, Mapping)] if isinstance(heads, Mapping) else []
+    each = _list_heads(whole)
     return len(each) > 1 or any(is_several(head, whole) for head in each)
+
+
+def _list_heads(whole: Scope) -> list[Scope]:
+    heads = whole.get("heads")
+    return [head for head in heads.values() if isinstance(head, Mapping)] if isinstance(heads, Mapping) else []
 
 
 def draws_fractions(section: Scope, whole: Scope) -> bool:
