@@ -222,6 +222,28 @@ def test_stages_fill_what_they_leave_open() -> None:
     assert [(stage.name, stage.depth, stage.learning_rate) for stage in two] == [("1-tasks", 1, 0.5), ("all", 3, 1e-3)]
 
 
+_REST, _ALL = {"trains": ["links", "heads"]}, {}
+
+
+@pytest.mark.parametrize(
+    ("sections", "untouched"),
+    [
+        ({"stages": [_REST, _REST, _ALL, _REST]}, {1, 2}),
+        ({"stages": [_ALL, _REST]}, set()),
+        ({"stages": [{**_REST, "objective": "masked_lm"}, _REST, _ALL]}, {2}),
+        ({"stages": [_REST, _ALL], "start": {"run": "old"}}, set()),
+        ({"stages": [_REST, _ALL], "backbone": {"tuning": "prefix"}}, set()),
+        ({"stages": [_REST, _ALL], "backbone": {"tuning": "frozen"}}, set()),
+        ({"stages": [_REST, _ALL], "train": {"adversarial": 0.5}}, set()),
+        ({"stages": [_REST, _ALL], "backbone": {"tuning": "lora", "layers": 1}}, {1}),
+        ({}, set()),
+    ],
+)
+def test_stages_before_the_backbones_tuning(sections: dict[str, Any], untouched: set[int]) -> None:
+    config = resolve_config({**DATA, "backbone": {"tuning": "full"}, **sections})
+    assert config.find_untouched() == untouched
+
+
 @given(rows=st.integers(0, 10**7))
 def test_an_open_batch_size_goes_by_the_rows(rows: int) -> None:
     size = TrainConfig().get_batch_size(rows)

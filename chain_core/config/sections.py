@@ -277,6 +277,11 @@ class StageConfig(Section):
     mask: Float = Field(default=0.15, gt=0, lt=1)
     """Fraction of the tokens that masked language modelling hides (Devlin et al. 2019, arXiv 1810.04805)."""
 
+    @property
+    def reads_rows(self) -> bool:
+        """Whether it reads the run's rows as they are."""
+        return self.objective == "tasks" or (self.objective == "causal_lm" and self.data is None)
+
 
 class StartConfig(Section):
     """A trained run whose chain this one starts from. Heads that match are kept."""

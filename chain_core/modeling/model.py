@@ -30,7 +30,8 @@ from chain_core.modeling.reads import TOKEN_KINDS, find_copied_layers, find_laye
 class ChainModel(nn.Module):
     """The part of a run that is trained: the backbone's tuned upper half, if any, and the chain.
 
-    Its batches bring the frozen half's states (`batch.hidden`), or token ids where no half is frozen.
+    Its batches bring the frozen half's states (`batch.hidden`), or token ids where no half is frozen; or those of all
+    layers that the chain reads, and then the upper half is not asked.
     """
 
     def __init__(self, config: Config, tasks: Sequence[Task], facts: BackboneFacts) -> None:
@@ -84,7 +85,7 @@ class ChainModel(nn.Module):
             layer: states.float() + shifts[layer] if layer in shifts else states
             for layer, states in batch.hidden.items()
         }
-        if self.upper is not None:
+        if self.upper is not None and not hidden.keys() >= {*self.reads}:
             given = hidden[self.base].float() if self.base else None
             shift = None if self.base else shifts.get(0)
             hidden |= self.upper(batch.mask, batch.input_ids, batch.token_type_ids, given, shift)

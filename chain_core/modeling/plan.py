@@ -114,10 +114,12 @@ def compute_plan(
     parts = (_plan_backbone(config, facts, shapes, tuned), *_plan_chain(config, facts, shapes, classes, positions))
     layers = find_layers_read(config, facts.num_layers)
     below = facts.num_layers - tuned
-    cached = {layer for layer in layers if layer <= below} | ({below} if tuned else set())
+    cached = {layer for layer in layers if layer <= below} | ({below} if tuned else set()) if below else set()
+    if _reads_untouched(config):
+        cached.update(layers)
     workload = workload or Workload(0, 0, 1.0, 1)
     rows = workload.train + workload.others
-    disk = len(cached) * rows * (int(workload.tokens) if positions else 1) * facts.hidden_size * 2 if below else 0
+    disk = len(cached) * rows * (int(workload.tokens) if positions else 1) * facts.hidden_size * 2
     return Plan(
         taps, facts.num_layers, facts.hidden_size, tuned, not positions, parts,
         memory=disk + _estimate_memory(config, facts, parts, workload, tuned, positions),
@@ -125,6 +127,11 @@ def compute_plan(
         seconds=_estimate_seconds(config, facts, shapes, parts, workload, tuned, positions, gflops),
         densities=tuple(config.get_link(position).density for position in range(1, config.chain.depth + 1)),
     )  # fmt: skip
+
+
+def _reads_untouched(config: Config) -> bool:
+    """Whether the rows' states are cached in all layers though some of these are tuned later."""
+    return any(config.get_stages()[number - 1].reads_rows for number in config.find_untouched())
 
 
 def _count_tuned(config: Config, facts: BackboneFacts) -> int:
@@ -222,24 +229,33 @@ def _estimate_seconds(
     if not gflops or not workload.train:
         return None
     rows, below = workload.train + workload.others, len(shapes.layers) - tuned
+    untouched, speed = config.find_untouched(), gflops * 1e9
     upper = shapes.count_layers(below)
-    frozen = shapes.count_layers(0) - upper
+    frozen = shapes.count_layers(0) - (0 if _reads_untouched(config) else upper)
     chain = sum(part.parameters for part in parts if part.kind == "head")
     chain += sum(link.used for link in count_links(config, facts, shapes))
     length = workload.tokens if positions else 1.0
-    reading = 2.0 * frozen * rows * workload.tokens / (gflops * 1e9 * FORWARD_SHARE)
-    # Forward once and backward about twice as much; an adapter's backward pass skips the gradients of the weights.
-    passes = 3.0 if config.backbone.tuning == "full" else 2.2
-    learning = 2.0 * (upper * passes + chain * 3.0) * workload.train * length
-    judging = 2.0 * (upper + chain) * workload.others * length
-    epoch = learning / (gflops * 1e9 * TRAINING_SHARE) + judging / (gflops * 1e9 * FORWARD_SHARE)
     steps = -(-workload.train // config.train.get_batch_size(workload.train))
-    epochs = sum(_count_whole_epochs(config, stage, steps) for stage in config.get_stages())
     step = STEP_SECONDS * (1 + config.chain.depth / 4)
     if config.train.optimiser == "muon":
         matrices = sum(part.trainable for part in parts if part.kind == "link")
-        step += ORTHOGONAL_PASSES * 2.0 * config.chain.width * matrices / (gflops * 1e9 * ORTHOGONAL_SHARE)
-    return reading + epochs * (epoch + steps * step)
+        step += ORTHOGONAL_PASSES * 2.0 * config.chain.width * matrices / (speed * ORTHOGONAL_SHARE)
+    seconds = 2.0 * frozen * rows * workload.tokens / (speed * FORWARD_SHARE)
+    for number, stage in enumerate(config.get_stages(), start=1):
+        asked = 0 if number in untouched else upper
+        learning = 2.0 * (asked * _count_passes(config, stage) + chain * 3.0) * workload.train * length
+        judging = 2.0 * (asked + chain) * workload.others * length
+        epoch = learning / (speed * TRAINING_SHARE) + judging / (speed * FORWARD_SHARE)
+        seconds += _count_whole_epochs(config, stage, steps) * (epoch + steps * step)
+    return seconds
+
+
+def _count_passes(config: Config, stage: StageConfig) -> float:
+    """How many forward passes a step through the tuned layers takes: one, and the way back about two more, of which an
+    adapter's skips the gradients of the weights."""
+    if "backbone" not in stage.trains:
+        return 1.0
+    return 3.0 if config.backbone.tuning == "full" else 2.2
 
 
 def _count_whole_epochs(config: Config, stage: StageConfig, steps: int) -> float:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from chain_core.config import Config, InputConfig
+from chain_core.data.cells import build_note
 from chain_core.data.encode import Encoded
 from chain_core.data.encoded_files import load_encoded
 from chain_core.data.encoded_rows import join_encoded
@@ -62,6 +63,8 @@ class FeedBuilder:
     dtype: torch.dtype
     tell: Emit
     read_control: ReadControl
+    done: int = 0
+    """Stages that the run has behind it."""
     team: Team = SOLO
     """Each of its processes gets all rows, of which the main one computes those on disk first, or all do together."""
 
@@ -72,34 +75,45 @@ class FeedBuilder:
         sets = self._encode_sets()
         tests = {name: part.data.test for name, part in config.get_sets().items() if isinstance(part.data.test, str)}
         encoded, parts = join_encoded(sets), cut_parts(sets, material.sets, tests)
-        pooled = not needs_positions(config)
-        hidden = self._build_reader(pooled).read(parts)
+        pooled, cached = not needs_positions(config), self.model.cached_layers
+        untouched = any(config.get_stages()[number - 1].reads_rows for number in self._list_untouched())
+        layers = self._choose_layers(parts, pooled, untouched=untouched)
+        states = self._build_reader(pooled, layers).read(parts)
         gold = join_gold(material.sets, material.tasks)
         labels = encode_all_labels(gold, [task for task in material.tasks if task.name in gold])
         labels = drop_cut_labels(labels, sets, material.sets, self.tell) | build_causal_labels(config, encoded)
         splits, texts = join_splits(material.sets), join_texts(material.texts)
-        return Feed(encoded, hidden, pooled, gold, labels, splits, texts, parts)
+        return Feed(
+            encoded, {layer: states[layer] for layer in cached}, pooled, gold, labels, splits, texts, parts,
+            untouched={layer: states[layer] for layer in self.model.reads} if layers != cached else {},
+        )  # fmt: skip
 
     def complete(self, feed: Feed) -> Feed:
         """`feed` with what training did without."""
         if not feed.hidden or not any(part.later for part in feed.parts):
             return feed
         self.tell({"kind": "phase", "phase": "features"})
-        return replace(feed, hidden=self._build_reader(feed.pooled).read(feed.parts, trained=True))
+        hidden = self._build_reader(feed.pooled, self.model.cached_layers).read(feed.parts, trained=True)
+        return replace(feed, hidden=hidden)
 
     def build_stages(self, feed: Feed) -> dict[int, Feed]:
-        """Number of each stage that learns the texts themselves -> its rows."""
+        """Number of each stage that does not read `feed` as it is -> its rows: where it learns the texts themselves, or
+        comes before the backbone's tuning."""
         material, config = self.material, self.material.config
-        hidden = self._build_reader(feed.pooled)
+        untouched = self._list_untouched()
 
         def encode(texts: Texts, source: str) -> Encoded:
             return self._encode(texts, source, config.input)
 
-        def read(encoded: Encoded, source: str) -> Mapping[int, States]:
-            return hidden.read([Part(encoded, source)])
+        def read(encoded: Encoded, source: str, number: int) -> Mapping[int, States]:
+            parts = [Part(encoded, source)]
+            layers = self._choose_layers(parts, feed.pooled, untouched=number in untouched)
+            return self._build_reader(feed.pooled, layers).read(parts)
 
-        reader = Reader(config, material.facts, self.model, self.device, self.dtype, feed.pooled, encode, read)
-        return build_language_feeds(reader, feed, material.texts, material.unlabelled)
+        first = dict.fromkeys(untouched, feed.read_untouched()) if feed.untouched else {}
+        reader = Reader(config, material.facts, self.model, self.device, self.dtype, feed.pooled, encode, read, first)
+        feeds = {number: part for number, part in first.items() if config.get_stages()[number - 1].reads_rows}
+        return feeds | build_language_feeds(reader, feed, material.texts, material.unlabelled)
 
     def _encode_sets(self) -> list[Encoded]:
         """The sets' rows, each set encoded, and kept on disk, by itself."""
@@ -130,11 +144,30 @@ class FeedBuilder:
         """Most positions of a row."""
         return columns.max_length or self.material.facts.max_length
 
-    def _build_reader(self, pooled: bool) -> HiddenReader:
-        facts, layers = self.material.facts, self.material.layers
+    def _list_untouched(self) -> frozenset[int]:
+        """The stages to come in which the backbone is as it came."""
+        return frozenset(number for number in self.material.config.find_untouched() if number > self.done)
+
+    def _choose_layers(self, parts: Sequence[Part], pooled: bool, *, untouched: bool) -> tuple[int, ...]:
+        """The layers that rows are read in: the frozen half's, and all that the chain reads of an untouched backbone
+        where there is room for their states."""
+        cached = self.model.cached_layers
+        if not untouched:
+            return cached
+        layers = tuple(sorted({*cached, *self.model.reads}))
+        reader = self._build_reader(pooled, layers)
+        if self.team.lead(lambda: reader.has_room(parts)):
+            return layers
+        self.tell({"kind": "note", **build_note("stage_uncached")})
+        return cached
+
+    def _build_reader(self, pooled: bool, wanted: tuple[int, ...]) -> HiddenReader:
+        last = max([self.model.base, *wanted])
+        others = tuple(layer for layer in self.material.layers if layer <= last)
         return HiddenReader(
-            facts, self.model, self.device, self.dtype, pooled, layers, self.tell, self.read_control, self.team
-        )
+            self.material.facts, wanted, self.model.cached_layers, self.device, self.dtype, pooled, others, self.tell,
+            self.read_control, self.team,
+        )  # fmt: skip
 
 
 def drop_cut_labels(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
@@ -29,7 +29,7 @@ class Feed:
 
     encoded: Encoded
     hidden: Mapping[int, States]
-    """Layer -> cached states; empty where the model reads token ids."""
+    """Layer -> cached states that batches bring; empty where the model reads token ids."""
     pooled: bool
     gold: Mapping[str, pa.Array]
     """Task -> what `data.labels.read_gold` gives, (N,)."""
@@ -39,6 +39,12 @@ class Feed:
     """What the rows were read from, for heads that look for spans."""
     parts: Sequence[Part] = ()
     """How the rows' states are kept."""
+    untouched: Mapping[int, States] = field(default_factory=dict)
+    """Layer -> cached states of the backbone as it came, all that the chain reads: for stages before its tuning."""
+
+    def read_untouched(self) -> Feed:
+        """The same rows as the backbone reads them before any tuning."""
+        return replace(self, hidden=self.untouched)
 
     @property
     def draws(self) -> np.random.Generator | None:

@@ -5,7 +5,8 @@ A curve begins sooner so, and test rows that are swapped for others leave the re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import pairwise
@@ -21,13 +22,15 @@ from chain_core.data.rows import RowSet
 from chain_core.modeling.backbones.catalogue import BackboneFacts
 from chain_core.modeling.backbones.features import compute_cache_key, compute_features
 from chain_core.modeling.joined import States, join_states
-from chain_core.modeling.model import ChainModel, load_lower
+from chain_core.modeling.model import load_lower
 from chain_core.modeling.team import SOLO, Team
 from chain_core.paths import get_folder
 from chain_core.storage.entries import load_limit
 from chain_core.training.control import ReadControl, heed_early, watch
 
 GIGABYTE = 1e9
+FREE_SHARE = 0.9
+"""Of the free disk that states may take which training could do without."""
 
 
 @dataclass(frozen=True)
@@ -71,36 +74,39 @@ class HiddenReader:
     """How a run's frozen half reads rows."""
 
     facts: BackboneFacts
-    model: ChainModel
+    wanted: tuple[int, ...]
+    """The backbone's layers that are asked for."""
+    after: tuple[int, ...]
+    """Those that are asked for of later parts."""
     device: torch.device
     dtype: torch.dtype
     pooled: bool
-    layers: Sequence[int]
-    """Backbone layers that other runs of these rows will read."""
+    others: tuple[int, ...]
+    """Layers that other runs of these rows will read, kept where a pass is made anyway."""
     tell: Callable[[dict[str, Any]], None]
     read_control: ReadControl
     team: Team = SOLO
 
     def read(self, parts: Sequence[Part], *, trained: bool = False) -> dict[int, States]:
-        """Layer -> states, as the model needs them, computed or found cached. Before `trained` those of later parts are
-        NaN, which takes no memory. Tells progress and note events; raises Interruption.
+        """Layer -> states, computed or found cached. Before `trained` those of later parts are NaN, which takes no
+        memory. Tells progress and note events; raises Interruption.
         """
         rows = sum(part.encoded.rows for part in parts if part.later == trained)
-        rest = 0 if trained else sum(part.count(pooled=self.pooled) for part in parts if part.later)
+        later = 0 if trained else self._count(part for part in parts if part.later) * len(self.after)
         watched = watch_features(self.tell, self.team.follow(self.read_control))
-        lower = cache(lambda: load_lower(self.facts, self.model.base))
+        lower = cache(lambda: load_lower(self.facts, max([1, *self.wanted, *self.others])))
         hidden, done = [], 0
         for part in parts:
             if part.later and not trained:
                 hidden.append(self._make_blank(part))
                 continue
-            hidden.append(self._compute(part, lower, partial(_tell_part, watched, done, rows), rest))
+            hidden.append(self._compute(part, lower, partial(_tell_part, watched, done, rows), later))
             if part.later == trained:
                 done += part.encoded.rows
                 if len(parts) > 1:
                     watched(done, rows)
         if not trained:
-            self._tell_size(hidden)
+            self._tell_size(parts, hidden)
         return {layer: join_states([found[layer] for found in hidden]) for layer in hidden[0]}
 
     def _compute(self, part: Part, lower, progress: Callable[[int, int], None], later: int) -> dict[int, np.ndarray]:
@@ -109,24 +115,34 @@ class HiddenReader:
         return compute_features(
             lower,
             part.encoded,
-            self.model.cached_layers,
+            self.wanted,
             folder=get_folder("features") / key,
             device=self.device,
             dtype=self.dtype,
             pooled=self.pooled,
             meta={"backbone": self.facts.name, "data": part.source, "precision": precision},
             progress=progress,
-            others=[layer for layer in self.layers if layer <= self.model.base],
+            others=self.others,
             later=later,
             team=self.team,
         )
 
     def _make_blank(self, part: Part) -> dict[int, np.ndarray]:
         shape = part.count(pooled=self.pooled), self.facts.hidden_size
-        return dict.fromkeys(self.model.cached_layers, np.broadcast_to(np.float16(np.nan), shape))
+        return dict.fromkeys(self.wanted, np.broadcast_to(np.float16(np.nan), shape))
 
-    def _tell_size(self, hidden: Sequence[Mapping[int, np.ndarray]]) -> None:
-        needed, limit = sum(states.nbytes for found in hidden for states in found.values()), load_limit()
+    def has_room(self, parts: Sequence[Part]) -> bool:
+        """Whether the disk and the cache's limit have room for the states of rows that training reads."""
+        states = self._count(part for part in parts if not part.later) * len(self.wanted)
+        free = shutil.disk_usage(get_folder("features")).free * FREE_SHARE
+        return states * self.facts.hidden_size * np.dtype(np.float16).itemsize <= min(load_limit(), free)
+
+    def _count(self, parts: Iterable[Part]) -> int:
+        return sum(part.count(pooled=self.pooled) for part in parts)
+
+    def _tell_size(self, parts: Sequence[Part], hidden: Sequence[Mapping[int, np.ndarray]]) -> None:
+        kept = [(found, self.after if part.later else self.wanted) for part, found in zip(parts, hidden, strict=True)]
+        needed, limit = sum(found[layer].nbytes for found, layers in kept for layer in layers), load_limit()
         if needed > limit:
             note = build_note("cache_over_limit", needed=needed / GIGABYTE, limit=limit / GIGABYTE)
             self.tell({"kind": "note", **note})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 
 import numpy as np
@@ -22,8 +22,8 @@ from chain_core.training.masking import MaskedFeed, build_next_tokens, fix_draws
 
 Encode = Callable[[Texts, str], Encoded]
 """Texts and where they come from -> encoded."""
-Read = Callable[[Encoded, str], Mapping[int, States]]
-"""Encoded rows -> the frozen half's cached states."""
+Read = Callable[[Encoded, str, int], Mapping[int, States]]
+"""Encoded rows, where they come from, a stage's number -> the cached states that it reads."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,8 @@ class Reader:
     pooled: bool
     encode: Encode
     read: Read
+    first: Mapping[int, Feed] = field(default_factory=dict)
+    """Number of each stage before the backbone's tuning -> the run's rows as it reads them."""
 
 
 def build_language_feeds(
@@ -80,10 +82,10 @@ def _build_masked(reader: Reader, stage: StageConfig, number: int, feed: Feed, p
 
 def _build_causal(reader: Reader, stage: StageConfig, number: int, feed: Feed, parts, splits, own, lower) -> Feed:
     if own is None:
-        base = replace(feed, gold={}, texts=None)
+        base = replace(reader.first.get(number, feed), gold={}, texts=None)
     else:
         encoded = reader.encode(own, stage.data or "")
-        base = Feed(encoded, reader.read(encoded, stage.data or ""), reader.pooled, {}, {}, splits)
+        base = Feed(encoded, reader.read(encoded, stage.data or "", number), reader.pooled, {}, {}, splits)
     return replace(base, labels=build_causal_labels(reader.config, base.encoded))
 
 
@@ -92,7 +94,7 @@ def _build_sentences(reader: Reader, stage: StageConfig, number: int, feed: Feed
     source = stage.data or reader.config.data.train
     encoded = reader.encode(paired.texts, source)
     labels: dict[str, Labels] = dict.fromkeys(reader.config.get_heads_of("next_sentence"), paired.follows)
-    return Feed(encoded, reader.read(encoded, source), reader.pooled, {}, labels, paired.splits)
+    return Feed(encoded, reader.read(encoded, source, number), reader.pooled, {}, labels, paired.splits)
 
 
 def build_causal_labels(config: Config, encoded: Encoded) -> dict[str, Labels]:

@@ -321,8 +321,6 @@ def _split(contender: Contender, data: str) -> list[tuple[str, tuple[str, ...]]]
     if contender.runner == "linear":
         able = tuple(head for head, config in heads.items() if config["kind"] == "classification")
         return [(contender.name, able)] if able else []
-    if contender.runner == "trainer" and not DATA[data].peers:
-        return []
     if not contender.each:
         return [(contender.name, contender.tasks)]
     if len(heads) == 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean, pstdev
 from typing import Any
 
 import torch
@@ -15,33 +16,60 @@ IGNORED = -100
 
 @dataclass(frozen=True)
 class PlainTask:
-    """One thing to predict, of kind classification or tagging."""
+    """One thing to predict."""
 
     name: str
     kind: str
+    """classification, tagging, multilabel or regression."""
     column: str
-    labels: tuple[str, ...]
+    labels: tuple[str, ...] = ()
+    mean: float = 0.0
+    spread: float = 1.0
+    """Of a regression's train rows: it learns (number - mean) / spread."""
+
+    @property
+    def outputs(self) -> int:
+        return 1 if self.kind == "regression" else len(self.labels)
 
 
 def build_tasks(heads: Mapping[str, Mapping[str, Any]], rows: Sequence[Mapping[str, Any]]) -> list[PlainTask]:
-    """Label spaces from the train rows."""
-    tasks = []
-    for name, head in heads.items():
-        cells = [row[head["column"]] for row in rows]
-        labels = {label for cell in cells for label in cell} if head["kind"] == "tagging" else set(cells)
-        tasks.append(PlainTask(name, head["kind"], head["column"], tuple(sorted(labels))))
-    return tasks
+    """Label spaces, and the scales of numbers, from the train rows."""
+    return [_build_task(name, head["kind"], head["column"], rows) for name, head in heads.items()]
+
+
+def _build_task(name: str, kind: str, column: str, rows: Sequence[Mapping[str, Any]]) -> PlainTask:
+    cells = [row[column] for row in rows]
+    if kind == "regression":
+        return PlainTask(name, kind, column, mean=fmean(cells), spread=pstdev(cells) or 1.0)
+    labels = set(cells) if kind == "classification" else {label for cell in cells for label in cell}
+    return PlainTask(name, kind, column, tuple(sorted(labels)))
+
+
+def _lose_labels(logits: Tensor, labels: Tensor) -> Tensor:
+    return nn.functional.cross_entropy(logits.flatten(0, -2), labels.flatten(), ignore_index=IGNORED)
+
+
+def _lose_numbers(logits: Tensor, labels: Tensor) -> Tensor:
+    return nn.functional.mse_loss(logits[:, 0], labels)
+
+
+LOSSES = {
+    "classification": _lose_labels,
+    "tagging": _lose_labels,
+    "multilabel": nn.functional.binary_cross_entropy_with_logits,
+    "regression": _lose_numbers,
+}
 
 
 class PlainModel(nn.Module):
-    """Classification: the mean of the last layer's positions; tagging: each word's first piece."""
+    """Tagging reads each word's first piece, every other kind the mean of the last layer's positions."""
 
     def __init__(self, backbone: nn.Module, hidden_size: int, tasks: Sequence[PlainTask], dropout: float = 0.1) -> None:
         super().__init__()
         self.backbone = backbone
         self.dropout = nn.Dropout(dropout)
         self.kinds = {task.name: task.kind for task in tasks}
-        self.heads = nn.ModuleDict({task.name: nn.Linear(hidden_size, len(task.labels)) for task in tasks})
+        self.heads = nn.ModuleDict({task.name: nn.Linear(hidden_size, task.outputs) for task in tasks})
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, labels: dict[str, Tensor] | None = None):
         """Logits (B, K) or (B, T, K) of each task, and the sum of their losses where labels are given."""
@@ -53,10 +81,7 @@ class PlainModel(nn.Module):
         }
         if labels is None:
             return {"logits": logits}
-        losses = [
-            nn.functional.cross_entropy(values.float().flatten(0, -2), labels[name].flatten(), ignore_index=IGNORED)
-            for name, values in logits.items()
-        ]
+        losses = [LOSSES[self.kinds[name]](values.float(), labels[name]) for name, values in logits.items()]
         return {"loss": torch.stack(losses).sum(), "logits": logits}
 
 
@@ -103,15 +128,20 @@ class Examples:
 
     def _number(self, task: PlainTask, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
         numbers = {label: number for number, label in enumerate(task.labels)}
+        cells = [row[task.column] for row in rows]
         if task.kind == "classification":
-            return [numbers.get(row[task.column], IGNORED) for row in rows]
+            return [numbers.get(cell, IGNORED) for cell in cells]
+        if task.kind == "multilabel":
+            return [[float(label in cell) for label in task.labels] for cell in cells]
+        if task.kind == "regression":
+            return [(cell - task.mean) / task.spread for cell in cells]
         assert self.words is not None
         return [
             [
-                numbers.get(row[task.column][word], IGNORED) if is_first(words, place) else IGNORED
+                numbers.get(cell[word], IGNORED) if is_first(words, place) else IGNORED
                 for place, word in enumerate(words)
             ]
-            for words, row in zip(self.words, rows, strict=True)
+            for words, cell in zip(self.words, cells, strict=True)
         ]
 
     def __len__(self) -> int:
@@ -145,7 +175,7 @@ def is_first(words: Sequence[int | None], place: int) -> bool:
 
 @torch.inference_mode()
 def predict(model: PlainModel, examples: Examples, batch_size: int, cast: Any, device: Any) -> dict[str, list[Any]]:
-    """Labels and tags of all rows, in batches of like length. Words without a piece are O."""
+    """Answers of all rows, in batches of like length. Words without a piece are O; a label needs half a chance."""
     model.eval()
     order = sorted(range(len(examples)), key=lambda row: -len(examples.ids[row]))
     answers: dict[str, list[Any]] = {task.name: [None] * len(examples) for task in examples.tasks}
@@ -155,13 +185,17 @@ def predict(model: PlainModel, examples: Examples, batch_size: int, cast: Any, d
         with cast():
             logits = model(batch["input_ids"].to(device), batch["attention_mask"].to(device))["logits"]
         for task in examples.tasks:
-            best = logits[task.name].argmax(-1).tolist()
-            for row, numbers in zip(rows, best, strict=True):
-                answers[task.name][row] = _name(task, numbers, examples, row)
+            for row, values in zip(rows, logits[task.name].float().cpu(), strict=True):
+                answers[task.name][row] = _answer(task, values, examples, row)
     return answers
 
 
-def _name(task: PlainTask, numbers: Any, examples: Examples, row: int) -> Any:
+def _answer(task: PlainTask, logits: Tensor, examples: Examples, row: int) -> Any:
+    if task.kind == "regression":
+        return float(logits[0]) * task.spread + task.mean
+    if task.kind == "multilabel":
+        return [label for label, logit in zip(task.labels, logits.tolist(), strict=True) if logit > 0]
+    numbers = logits.argmax(-1).tolist()
     if task.kind == "classification":
         return task.labels[numbers]
     assert examples.words is not None

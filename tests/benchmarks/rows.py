@@ -37,8 +37,6 @@ class DataSpec:
     metrics: tuple[str, ...]
     """What tables and figures show, `head/metric`; the first is the main one."""
     read: Callable[[], Rows]
-    peers: bool = True
-    """Whether the peers' plain heads know all of its tasks."""
 
 
 def get_data_folder() -> Path:
@@ -123,7 +121,7 @@ DATA: dict[str, DataSpec] = {
                 "count": {"kind": "regression", "column": "count"},
             },
             ("slots/entity_f1", "intent/accuracy", "types/micro_f1", "last/accuracy", "coarse/entity_f1", "count/r2"),
-            read_six, peers=False,
+            read_six,
         ),
     )
 }  # fmt: skip

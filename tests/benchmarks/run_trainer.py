@@ -9,6 +9,7 @@ than this and extrapolate the rest.
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from functools import partial
 from pathlib import Path
@@ -167,7 +168,7 @@ class Keeper(TrainerCallback):
         self.epochs: list[float] = []
         self.best_epoch = 0
         self.capped = False
-        self._best: tuple[float, dict[str, torch.Tensor]] = (-1.0, {})
+        self._best: tuple[float, dict[str, torch.Tensor]] = (-math.inf, {})
         self._began = self._last = self._warm = 0.0
         self._steps = self._per_epoch = 0
 

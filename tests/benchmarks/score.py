@@ -18,14 +18,15 @@ def score_rows(
     rows: Sequence[Mapping[str, Any]],
     predicted: Mapping[str, Sequence[Any]],
 ) -> tuple[Flat, dict[str, str]]:
-    """The figures of all heads, and for each head which rows are right, as a string of 0 and 1."""
+    """The figures of all heads, and for each but regressions which rows are right, as a string of 0 and 1."""
     flat: Flat = {}
     right: dict[str, np.ndarray] = {}
     for head, values in predicted.items():
         kind, gold = heads[head]["kind"], [row[heads[head]["column"]] for row in rows]
         flat |= {f"{head}/{name}": value for name, value in compute_metrics(kind, gold, values).items()}
-        right[head] = compute_right(kind, gold, values)
-    if len(right) > 1:
+        if kind != "regression":
+            right[head] = compute_right(kind, gold, values)
+    if right and len(predicted) > 1:
         flat[JOINT] = float(np.logical_and.reduce(list(right.values())).mean())
     return flat, {head: format_right(values) for head, values in right.items()}
 

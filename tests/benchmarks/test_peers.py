@@ -45,6 +45,13 @@ def test_trainer(job, work, tuning):
     json.dumps(result)
 
 
+def test_trainer_with_heads_of_every_kind(job, work):
+    result = run_trainer(replace(job, data="atis6", settings={"tuning": "full", "batch_size": 16}), work)
+    assert {name.partition("/")[0] for name in result["test"]} == {*DATA["atis6"].heads, "joint"}
+    assert set(result["right"]["test"]) == {*DATA["atis6"].heads} - {"count"}
+    assert result["test"]["count/mae"] < 5
+
+
 def test_a_cap_ends_training_and_says_so(job, work):
     settings = {"batch_size": 8, "cap_seconds": 0.0, "pad": 64, "bf16": False, "grouped": False}
     result = run_trainer(replace(job, settings=settings, tasks=("intent",), epochs=5), work)
@@ -137,6 +144,32 @@ def test_predictions_come_back_in_order():
     answers = predict(model, examples, 2, torch.no_grad, "cpu")
     assert answers["slots"] == [["B-x"], ["B-x", "O", "I-x"], ["B-x"]]
     assert [len(value) for value in answers.values()] == [3, 3]
+
+
+SET = {"kind": "multilabel", "column": "topics"}
+NUMBER = {"kind": "regression", "column": "score"}
+SCORED = [{**ROW, "topics": ["x", "y"], "score": 5.0}, {**OTHER, "topics": [], "score": 1.0}]
+
+
+def test_sets_of_labels_and_numbers_are_learned_and_said_in_their_own_units():
+    tasks = build_tasks({"topics": SET, "score": NUMBER}, SCORED)
+    examples = Examples(SCORED, {"tokens": "tokens"}, Tokenizer(), tasks, 32)
+    labels = examples.collate([examples[0], examples[1]])["labels"]
+    assert labels["topics"].tolist() == [[1.0, 1.0], [0.0, 0.0]]
+    assert labels["score"].tolist() == [1.0, -1.0]
+
+    model = PlainModel(Echo(), 16, tasks).eval()
+    with torch.no_grad():
+        for head in model.heads.values():
+            head.weight.zero_()
+        model.heads["topics"].bias.copy_(torch.tensor([1.0, -1.0]))
+        model.heads["score"].bias.fill_(0.5)
+    assert predict(model, examples, 2, torch.no_grad, "cpu") == {"topics": [["x"], ["x"]], "score": [4.0, 4.0]}
+
+    batch = examples.collate([examples[0]])
+    loss = model(**batch)["loss"]
+    chances = torch.sigmoid(torch.tensor([1.0, -1.0]))
+    torch.testing.assert_close(loss, -chances.log().mean() + (0.5 - 1.0) ** 2)
 
 
 def test_absent_data_says_where_it_was_looked_for(tmp_path, monkeypatch):

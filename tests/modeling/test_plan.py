@@ -231,6 +231,13 @@ def test_more_work_takes_longer_and_more_memory() -> None:
     assert averaged.memory - last.memory == 4 * sum(part.trainable for part in averaged.parts)
     assert plan({}, small).disk < plan({}, large).disk
     assert plan(tuned, large).disk == 0
+    trains, last = ["links", "heads"], {"epochs": 2}
+    cached, resting = [{"trains": trains, "epochs": 6}, last], [{"trains": ["heads"], "epochs": 6}, last]
+    first, second = plan({**tuned, "stages": cached}, large), plan({**tuned, "stages": cached[::-1]}, large)
+    assert first.disk == len({*first.taps}) * 12_000 * 10 * 40 * 2, "what a frozen backbone's runs read"
+    assert second.disk == 0
+    assert first.seconds < second.seconds < plan({**tuned, "stages": [{"epochs": 6}, last]}, large).seconds
+    assert plan({**tuned, "stages": resting}, large).seconds == first.seconds
 
 
 def test_unknown_rows_give_no_seconds() -> None:

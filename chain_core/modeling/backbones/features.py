@@ -61,8 +61,8 @@ def compute_features(
 
     `load_lower` is called only then. `others`: layers that somebody else will ask for, kept where a pass is made
     anyway. `meta` is kept for people to read. `progress(rows done, rows)` may raise to stop. `later`: states or vectors
-    a layer that will be asked for in another call, for which there must be room, too. `team`: each of its processes
-    computes a share of the rows; `progress` is called by all alike.
+    of all layers together that will be asked for in another call, for which there must be room, too. `team`: each of
+    its processes computes a share of the rows; `progress` is called by all alike.
     The folder stays leased until the arrays are gone.
     """
     kind = "pooled" if pooled else "layer"
@@ -125,7 +125,8 @@ def _write(lower, encoded, names, folder, device, dtype, pooled, meta, progress,
             yield rows, found if len(distinct) == len(rows) else _repeat(found, rows, first, encoded.lengths, pooled)
 
     def check_room(copies: int) -> None:
-        needed = len(names) * (count(np.arange(encoded.rows)) * copies + later) * width * np.dtype(stored).itemsize
+        states = len(names) * count(np.arange(encoded.rows)) * copies + later
+        needed = states * width * np.dtype(stored).itemsize
         make_room(needed)
         _check_disk(folder, needed)
 

@@ -72,7 +72,8 @@ def compute_run_key(
     digest = hashlib.sha256()
     digest.update(json.dumps(describe_config(config), sort_keys=True).encode())
     digest.update(compute_weights_key(facts.folder).encode())
-    for number, part in sorted({0: feed, **feeds}.items()):
+    own = {number: part for number, part in feeds.items() if part.labels is not feed.labels}
+    for number, part in sorted({0: feed, **own}.items()):
         digest.update(f"{number} {part.encoded.compute_key()} {part.pooled}".encode())
         for name, values in sorted(part.labels.items()):
             _add(digest, name, values if isinstance(values, tuple) else (values,))

@@ -155,7 +155,8 @@ def _execute(
     for note in (*material.notes, *(start.notes if start is not None else ())):
         tell({"kind": "note", **note})
     before = time.perf_counter()
-    builder = FeedBuilder(material, model, device, dtype, tell, early, team)
+    done = team.lead(lambda: len(journal.checkpoint.state["outcomes"]) if journal.checkpoint is not None else 0)
+    builder = FeedBuilder(material, model, device, dtype, tell, early, done, team)
     feed = builder.build()
     feeds = builder.build_stages(feed)
     release_memory()
