@@ -83,6 +83,10 @@ WAYS = {
             {"epochs": 2},
         ],
     },
+    "links first, then the layers": {
+        "backbone": {"tuning": "full"},
+        "stages": [{"trains": ["links", "heads"], "epochs": 2}, {"epochs": 2}],
+    },
     "agreement, perturbation and a pull": {
         "backbone": {"tuning": "full", "layers": 1},
         "train": {"r_drop": 1.0, "adversarial": 0.5, "l2_sp": 0.01, "loss_weights": "uncertainty"},

@@ -53,6 +53,10 @@ WAYS = {
         "train": {"adversarial": 0.5, "l2_sp": 0.1, "r_drop": 1.0, "loss_weights": "uncertainty"},
     },
     "adalora": {"backbone": {"tuning": "adalora", "rank": 4, "final_rank": 2, "dropout": 0, "layers": 1}},
+    "links first, then the layers": {
+        "backbone": {"tuning": "full"},
+        "stages": [{"trains": ["links", "heads"]}, {}],
+    },
     "hidden words, then tasks": {
         "backbone": {"tuning": "full", "layers": 1},
         "heads": {**TAGGING, "words": {"kind": "masked_lm", "dropout": 0}},
