@@ -147,6 +147,7 @@ PARTS_THAT_DO_NOT_FIT: list[tuple[dict[str, Any], str, str]] = [
             },
         )
     ),
+    ({"chain": {"lexical": "on"}, "stages": [{"objective": "causal_lm"}, {}]}, "chain.lexical", "causal_lm_lexical"),
     (
         {"chain": {"links": {"init": "random"}}, "stages": [{"depth": 2}, {"depth": 3}]},
         "stages[1].depth",
@@ -220,6 +221,25 @@ def test_stages_fill_what_they_leave_open() -> None:
     assert [(stage.name, stage.epochs, stage.depth) for stage in one] == [("1-tasks", 7, 3)]
     two = resolve_config({**three, "stages": [{"depth": 1, "learning_rate": 0.5}, {"name": "all"}]}).get_stages()
     assert [(stage.name, stage.depth, stage.learning_rate) for stage in two] == [("1-tasks", 1, 0.5), ("all", 3, 1e-3)]
+
+
+_WORDS = {"tags": {"kind": "tagging", "column": "tags"}}
+
+
+@pytest.mark.parametrize(
+    ("sections", "uses"),
+    [
+        ({"heads": {**HEADS, **_WORDS}}, True),
+        ({"heads": HEADS}, False),
+        ({"heads": HEADS, "chain": {"lexical": "on"}}, True),
+        ({"heads": _WORDS, "chain": {"lexical": "off"}}, False),
+        ({"heads": _WORDS, "chain": {"depth": 0}}, False),
+        ({"heads": HEADS, "chain": {"depth": 0, "lexical": "on"}}, False),
+        ({"heads": {**_WORDS, "next": {"kind": "causal_lm"}}}, False),
+    ],
+)
+def test_who_reads_the_shapes_of_words(sections: dict[str, Any], uses: bool) -> None:
+    assert resolve_config({**DATA, **sections}).uses_lexical == uses
 
 
 _REST, _ALL = {"trains": ["links", "heads"]}, {}

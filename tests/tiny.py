@@ -89,6 +89,56 @@ def save_tiny_translator(folder: Path) -> Path:
     return folder
 
 
+def save_tiny_marian(folder: Path) -> Path:
+    """A random model of one direction, as OPUS-MT's are: its tokenizer reads two SentencePiece files."""
+    from transformers import MarianConfig, MarianMTModel, MarianTokenizer
+
+    pieces, vocabulary = _train_pieces(folder)
+    tokenizer = MarianTokenizer(str(pieces), str(pieces), str(vocabulary), source_lang="en", target_lang="de")
+    return _save_translator(folder, tokenizer, MarianMTModel, MarianConfig, 0, tokenizer.pad_token_id)
+
+
+def save_tiny_m2m(folder: Path) -> Path:
+    """A random model of a hundred languages, as M2M-100 is."""
+    from transformers import M2M100Config, M2M100ForConditionalGeneration, M2M100Tokenizer
+
+    pieces, vocabulary = _train_pieces(folder)
+    tokenizer = M2M100Tokenizer(str(vocabulary), str(pieces))
+    return _save_translator(
+        folder, tokenizer, M2M100ForConditionalGeneration, M2M100Config, 120, tokenizer.eos_token_id
+    )
+
+
+def _train_pieces(folder: Path) -> tuple[Path, Path]:
+    """A SentencePiece model of the commands' texts, and the numbers of its pieces."""
+    import sentencepiece
+
+    folder.mkdir(parents=True)
+    texts = iter([row["text"] for row in build_commands(60)])
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=texts, model_prefix=str(folder / "own"), vocab_size=60, hard_vocab_limit=False, minloglevel=2
+    )
+    model = sentencepiece.SentencePieceProcessor(model_file=str(folder / "own.model"))
+    found = [model.id_to_piece(number) for number in range(model.get_piece_size())]
+    pieces = dict.fromkeys(["<s>", "<pad>", "</s>", "<unk>", *found])
+    (folder / "own.json").write_text(json.dumps({piece: number for number, piece in enumerate(pieces)}))
+    return folder / "own.model", folder / "own.json"
+
+
+def _save_translator(folder: Path, tokenizer, model: type, config: type, languages: int, first: int) -> Path:
+    torch.manual_seed(3)
+    parts = {f"{part}_{name}": 16 if name == "ffn_dim" else 1 for part in ("encoder", "decoder")
+             for name in ("layers", "attention_heads", "ffn_dim")}  # fmt: skip
+    whole = config(
+        vocab_size=len(tokenizer.encoder) + languages, d_model=16, **parts, max_position_embeddings=600,
+        pad_token_id=tokenizer.pad_token_id, bos_token_id=0, eos_token_id=tokenizer.eos_token_id,
+        decoder_start_token_id=first, forced_eos_token_id=None,
+    )  # fmt: skip
+    model(whole).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
 @cache
 def _build_tokenizer() -> Tokenizer:
     vocabulary = {token: number for number, token in enumerate(VOCABULARY)}

@@ -28,7 +28,7 @@ from chain_core.modeling.device import autocast
 from chain_core.modeling.failures import portable
 from chain_core.modeling.model import ChainModel, name_weight
 from chain_core.modeling.team import SOLO, Team
-from chain_core.training.agreement import compute_disagreement, count_compared
+from chain_core.training.agreement import COMPARISONS, compute_disagreement, count_compared
 from chain_core.training.anchors import Anchor, compute_pull
 from chain_core.training.evaluate import Key
 from chain_core.training.perturb import build_shifts, find_worst_shifts
@@ -159,7 +159,10 @@ def _add_gradient(
     settings = config.train
     portions = share.losses if share is not None else None
     shifts = build_shifts(model, batch) if settings.adversarial else None
-    outputs = [_run(model, batch, device, dtype, shifts) for _ in range(2 if settings.r_drop else 1)]
+    agrees = settings.r_drop > 0 and any(
+        model.chain.get_head(*key).task.kind in COMPARISONS for key in model.chain.active_keys
+    )
+    outputs = [_run(model, batch, device, dtype, shifts) for _ in range(2 if agrees else 1)]
     if note is not None:
         for values in outputs[0].values():
             if values.requires_grad:  # which a resting head's on the frozen backbone do not
@@ -167,7 +170,7 @@ def _add_gradient(
     passes = [compute_losses(model, logits, batch) for logits in outputs]
     losses = {key: torch.stack([one[key] for one in passes]).mean(0) for key in passes[0]}
     total = compute_total(losses, config, model.log_variances, portions)
-    if settings.r_drop:
+    if agrees:
         compared = share.compared if share is not None else None
         total = total + settings.r_drop * _disagree(model, outputs, batch, config, compared)
     for pull in pulls:

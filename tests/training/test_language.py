@@ -217,6 +217,23 @@ def test_only_the_parts_of_a_stage_get_gradients(folder, encoder):
     assert moved
 
 
+def test_heads_of_language_need_no_second_pass_to_agree(folder, encoder):
+    """R-Drop compares answers to rows; where nothing is compared a step takes as long as without it."""
+    stages = [{"objective": "masked_lm", "epochs": 1}, {"epochs": 1}]
+    counts = []
+    for strength in (0.0, 1.0):
+        ready, feeds = assemble(folder, build_mapping(encoder, stages, train={"r_drop": strength}))
+        passes, seen = [], {1: 0, 2: 0}
+        ready.model.register_forward_hook(lambda *given, passes=passes: passes.append(1))
+        for event in ready.train(feeds=feeds):
+            if event["kind"] == "epoch":
+                seen[event["stage"]] = len(passes)
+                passes.clear()
+        counts.append(seen)
+    assert counts[0][1] == counts[1][1] > 0
+    assert counts[0][2] < counts[1][2]
+
+
 def test_next_tokens_are_learned_in_their_own_stage_and_beside_tasks(folder, decoder):
     stages = [{"objective": "causal_lm", "epochs": 4}, {"epochs": 2}]
     heads = {**HEADS, "next": {"kind": "causal_lm", "depths": [0, "last"], "weight": 0.1}}

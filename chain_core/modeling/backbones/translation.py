@@ -28,8 +28,8 @@ from chain_core.storage.entries import touch_entry
 from chain_core.storage.leases import take_lease
 from chain_core.storage.locks import hold_folder
 
-VERSION = 1
-"""Of how a text is translated: a change translates again."""
+VERSION = 2
+"""Of how a text is translated: a change translates again. 2: without the code of the language that is written."""
 ROWS = 32
 LONGEST = 512
 """Tokens, of the text and of its translation."""
@@ -134,6 +134,7 @@ def _translate_batches(texts: Sequence[str], route: Route, device: torch.device)
     tokenizer, model = _load(route.folder)
     model.to(device).eval()
     first = _tell_languages(tokenizer, route)
+    code = first.get("forced_bos_token_id", model.generation_config.forced_bos_token_id)
     for start in range(0, len(texts), ROWS):
         asked = [route.prefix + text for text in texts[start : start + ROWS]]
         inputs = tokenizer(asked, return_tensors="pt", padding=True, truncation=True,
@@ -141,6 +142,8 @@ def _translate_batches(texts: Sequence[str], route: Route, device: torch.device)
         length = min(LONGEST, 2 * inputs["input_ids"].shape[1] + 16)
         read = {name: value for name, value in inputs.items() if name in ("input_ids", "attention_mask")}
         outputs = model.generate(**read, **first, do_sample=False, max_new_tokens=length)
+        if code is not None:  # some tokenizers take a language's code for a word
+            outputs = outputs.masked_fill(outputs == code, tokenizer.pad_token_id)
         yield [" ".join(text.split()) for text in tokenizer.batch_decode(outputs, skip_special_tokens=True)]
 
 

@@ -67,7 +67,11 @@ def test_on_a_grid_after_leading_tokens(leading):
                         if 0 <= down + up < 3 and 0 <= right + left < 2:
                             other = leading + 2 * (down + up) + right + left
                             seen[row, place] += link.near.weight[:, 0, up + 1, left + 1] * states[row, other]
-    torch.testing.assert_close(link(x, mask, (3, 2)), mix(link, seen + link.near.bias))
+    expected, parameters = mix(link, seen + link.near.bias), list(link.parameters())
+    torch.testing.assert_close(link(x, mask, (3, 2)), expected)
+    given = torch.autograd.grad(link(x, mask, (3, 2)).square().sum(), parameters)
+    for mine, theirs in zip(given, torch.autograd.grad(expected.square().sum(), parameters), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5)
 
 
 def test_inner_width_follows_density():

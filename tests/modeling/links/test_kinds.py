@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from chain_core.config import LINK_KINDS, LinkConfig
 from chain_core.modeling.backbones.catalogue import read_facts
 from chain_core.modeling.backbones.pretrained import load_layers
-from chain_core.modeling.links.kinds import attend, build_link, pool_mean
+from chain_core.modeling.links.kinds import SHORT, attend, build_link, pool_mean
 from chain_core.modeling.links.link import Site
 
 
@@ -77,16 +77,85 @@ def test_padding_changes_nothing(kind, inputs, site):
     torch.testing.assert_close(link(x, mask)[1:, :3], alone)
 
 
-def test_attend_equals_torch(inputs):
+@pytest.mark.parametrize("positions", [7, SHORT + 4])
+@pytest.mark.parametrize("causal", [False, True])
+def test_attend_is_a_weighted_mean_of_what_may_be_seen(positions, causal):
+    """Values and gradients, on both sides of the length at which the kernel changes."""
     torch.manual_seed(1)
-    query, key, value = (torch.randn(2, 3, 7, 16, requires_grad=True) for _ in range(3))
-    mask = inputs[1]
-    mine = attend(query, key, value, mask)
-    torch.testing.assert_close(mine, F.scaled_dot_product_attention(query, key, value, mask[:, None, None, :]))
-    gradients = torch.autograd.grad(mine.square().sum(), (query, key, value))
-    reference = F.scaled_dot_product_attention(query, key, value, mask[:, None, None, :]).square().sum()
-    for ours, theirs in zip(gradients, torch.autograd.grad(reference, (query, key, value)), strict=True):
-        torch.testing.assert_close(ours, theirs)
+    given = [torch.randn(2, 3, positions, 16, requires_grad=True) for _ in range(3)]
+    mask = torch.arange(positions) < torch.tensor([[positions], [3]])
+
+    def reference(query, key, value):
+        scores = torch.einsum("bhqd,bhkd->bhqk", query, key) / 16**0.5
+        seen = mask[:, None, None, :].expand_as(scores)
+        if causal:
+            seen = seen & (torch.arange(positions)[:, None] >= torch.arange(positions))
+        weights = scores.exp() * seen
+        return torch.einsum("bhqk,bhkd->bhqd", weights / weights.sum(3, keepdim=True), value)
+
+    assert_alike(attend(*given, mask, causal=causal), reference(*given), given)
+
+
+def assert_alike(mine, theirs, parameters):
+    """The same values, and the same gradients of a loss that weighs every value otherwise."""
+    torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5)
+    weights = torch.linspace(-1, 1, mine.numel()).view_as(mine)
+    for ours, other in zip(
+        torch.autograd.grad((mine * weights).sum(), parameters),
+        torch.autograd.grad((theirs * weights).sum(), parameters),
+        strict=True,
+    ):
+        torch.testing.assert_close(ours, other, rtol=1e-3, atol=1e-4)
+
+
+def normalise(x, norm):
+    centred = x - x.mean(-1, keepdim=True)
+    return centred / (centred.square().mean(-1, keepdim=True) + norm.eps).sqrt() * norm.weight + norm.bias
+
+
+def multiply(x, linear):
+    product = torch.einsum("btd,ed->bte", x, linear.weight)
+    return product if linear.bias is None else product + linear.bias
+
+
+def gelu(x):
+    return x * 0.5 * (1 + torch.erf(x / 2**0.5))
+
+
+def compute_linear(link, x, mask):
+    states = normalise(x, link.norm)
+    return multiply(multiply(states, link.reduce) if hasattr(link.reduce, "weight") else states, link.out)
+
+
+def compute_bottleneck(link, x, mask):
+    return multiply(gelu(multiply(normalise(x, link.norm), link.into)), link.out)
+
+
+def compute_attention(link, x, mask):
+    heads = link.inner // link.head_size
+    states = normalise(x, link.norm)
+    query, key, value = (
+        part.view(*x.shape[:2], heads, link.head_size).transpose(1, 2)
+        for part in multiply(states, link.query_key_value).chunk(3, -1)
+    )
+    mixed = F.scaled_dot_product_attention(query, key, value, mask[:, None, None, :]).transpose(1, 2)
+    attended = multiply(mixed.reshape(*x.shape[:2], link.inner), link.out)
+    return attended + multiply(gelu(multiply(normalise(x + attended, link.norm_between), link.into)), link.back)
+
+
+REFERENCES = {"linear": compute_linear, "bottleneck": compute_bottleneck, "attention": compute_attention}
+
+
+@pytest.mark.parametrize("density", [1.0, 0.5])
+@pytest.mark.parametrize("kind", REFERENCES)
+def test_a_link_is_what_its_formula_says(kind, density, inputs):
+    x, mask = inputs
+    link = build_link(64, LinkConfig(kind=kind, density=density, init="random"), Site()).eval()
+    for norm in (module for module in link.modules() if isinstance(module, torch.nn.LayerNorm)):
+        torch.nn.init.normal_(norm.weight)
+        torch.nn.init.normal_(norm.bias)
+    x.requires_grad_()
+    assert_alike(link(x, mask), REFERENCES[kind](link, x, mask), [x, *link.parameters()])
 
 
 def test_pool_mean_counts_kept_positions_alone(inputs):

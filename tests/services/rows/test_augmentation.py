@@ -27,7 +27,7 @@ from chain_core.services.drafts.checks import inspect_draft
 from chain_core.services.rows.prepare import prepare_run
 from chain_core.services.runs.execute import execute_run
 from chain_core.training.control import Paused
-from tests.tiny import build_commands, save_tiny_translator, write_rows
+from tests.tiny import build_commands, save_tiny_m2m, save_tiny_marian, save_tiny_translator, write_rows
 
 HEADS = {
     "intent": {"kind": "classification", "column": "intent"},
@@ -309,13 +309,50 @@ def test_a_model_of_many_tasks_is_asked_by_a_prefix(folder, translator):
     assert find_codes(folder, model, prefixes=["turn on ", "stop "]) == set()
 
 
-def test_a_model_of_many_languages_writes_the_one_that_it_is_told(folder, translator):
-    """Its first token names the language: here any word of the vocabulary."""
+def test_a_model_of_one_direction_is_read_with_its_own_tokenizer(folder):
+    model = save_tiny_marian(folder / "marian")
+    assert find_codes(folder, model) == set()
+    texts = translate(["stop the music", "play", "stop the music"], Route(model), CPU)
+    assert texts[0] == texts[2]
+    assert all(texts)
+
+
+@pytest.fixture
+def written(monkeypatch):
+    """What each call of a model reads and writes, in tokens."""
+    load, seen = translation._load, []
+
+    def spy(folder):
+        tokenizer, model = load(folder)
+        generate = model.generate
+        model.generate = lambda **given: [outputs := generate(**given), seen.append((given, outputs))][0]
+        return tokenizer, model
+
+    monkeypatch.setattr(translation, "_load", spy)
+    return seen
+
+
+def test_a_language_may_be_a_token_as_any_other(folder, translator, written):
     model = copy_model(translator, folder / "model", forced_bos_token_id=None)
-    for code in ("green", "hall"):
-        texts = translate(["stop", "play the music"], Route(model, source="red", target=code), CPU)
-        assert all(text.split()[0] == code for text in texts)
-    for codes in (("red", "klingon"), ("klingon", "red")):
+    tokenizer = translation._load(model)[0]
+    texts = translate(["stop", "play the music"], Route(model, source="red", target="green"), CPU)
+    assert {row[1] for row in written[0][1].tolist()} == {tokenizer.convert_tokens_to_ids("green")}
+    assert not any("green" in text.split() for text in texts)
+
+
+def test_a_model_of_many_languages_writes_the_one_that_it_is_told(folder, written):
+    """Its first token names the language, and is none of its words."""
+    model = save_tiny_m2m(folder / "m2m")
+    assert find_codes(folder, model) == {"translation_languages"}
+    assert find_codes(folder, model, languages=["en", "de"]) == set()
+    tokenizer = translation._load(model)[0]
+    for source, target in (("en", "de"), ("fr", "xh")):
+        texts = translate(["stop", "play the music"], Route(model, source=source, target=target), CPU)
+        given, outputs = written.pop()
+        assert {row[0] for row in given["input_ids"].tolist()} == {tokenizer.get_lang_id(source)}
+        assert {row[1] for row in outputs.tolist()} == {tokenizer.get_lang_id(target)}
+        assert not any(f"__{target}__" in text for text in texts)
+    for codes in (("en", "klingon"), ("klingon", "en")):
         with pytest.raises(BackboneError, match="klingon") as caught:
             translate(["stop"], Route(model, *codes), CPU)
         assert caught.value.code == "translation_language"
