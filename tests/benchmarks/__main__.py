@@ -7,7 +7,7 @@ depths           depths 0 to 6, frozen and with the top 2 layers tuned
 heads            one to six heads on one text
 ablate           each part of a chain changed by itself, with a verdict
 tune             the peers' settings, compared on validation
-rate             a chain epoch: its matrix products counted, timed bare, and its real time
+rate             an epoch of preset fast: its matrix products counted, timed bare, and its real time
 gpu              tokens a second and share of the measured matrix-product peak with a larger backbone shape
 warm             seconds from a click to the first training step: a server and a worker that is warm or not
 time-to-quality  seconds to the slot F1 that LoRA ends with, from the race's results

@@ -47,7 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
         command.add_argument("--uncapped", action="store_true", help="let the textbook recipe run to its end")
         command.set_defaults(action=run_experiment, experiment=experiment.name)
 
-    rate = commands.add_parser("rate", help="a chain epoch beside its bare matrix products")
+    rate = commands.add_parser("rate", help="an epoch of preset fast beside its bare matrix products")
     _add_common(rate)
     rate.add_argument("--data", choices=sorted(DATA), default="atis")
     rate.add_argument("--rows", type=int, help="at most so many train rows")

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from tests.benchmarks.contenders import FROZEN
 from tests.benchmarks.jobs import Job
 from tests.benchmarks.measure import describe_machine
 from tests.benchmarks.products import ProductCounter, time_products, wait
@@ -26,14 +25,14 @@ EPOCHS = 3
 
 
 def measure_rate(data: str, backbone: str, out: Path, rows: int | None, overrides: list[str]) -> dict[str, Any]:
-    """One training epoch of the frozen chain, or of what `overrides` make of it."""
+    """One training epoch of preset `fast`, or of what `overrides` make of it."""
     from chain_core.config import apply_overrides, resolve_config
     from tests.benchmarks.run_chain import build_mapping
 
     folder = out / "work" / f"rate-{data}"
     os.environ["CHAIN_HOME"] = str(out / "work" / "home-rate")
     write_splits(read_rows(data, (rows, rows, rows) if rows else None), folder)
-    mapping = build_mapping(Job("rate", data, "rate", 0, "chain", dict(FROZEN), backbone=backbone))
+    mapping = build_mapping(Job("rate", data, "rate", 0, "chain", {"preset": "fast"}, backbone=backbone))
     config = resolve_config(apply_overrides(mapping, overrides))
     epoch = Epoch(config, folder)
     epoch.run()
@@ -42,7 +41,7 @@ def measure_rate(data: str, backbone: str, out: Path, rows: int | None, override
     seconds = min(epoch.run() for _ in range(EPOCHS))
     bare = time_products(counter.products, epoch.device)
     return {
-        "name": "-".join(["frozen", *(override.replace("/", "_") for override in overrides)]),
+        "name": "-".join(["fast", *(override.replace("/", "_") for override in overrides)]),
         "data": data,
         "rows": len(epoch.rows),
         "steps": epoch.steps,
