@@ -15,6 +15,7 @@ from chain_core.errors import ConfigError
 from chain_core.modeling.backbones.catalogue import load_tokenizer, read_facts
 from chain_core.modeling.batch import build_batch
 from chain_core.modeling.chain import count_parameters
+from chain_core.modeling.heads.head import PairPool, Pool
 from chain_core.modeling.model import build_model, load_lower
 from chain_core.modeling.reads import choose_taps, find_layers_read, needs_positions
 
@@ -107,6 +108,18 @@ def test_new_links_pass_the_state_on(setting):
     states = model.chain.compute_states(hidden, batch)
     torch.testing.assert_close(states[1], states[2])
     assert states[1].abs().sum() > 0
+
+
+@pytest.mark.parametrize(
+    ("pooling", "second", "pool"),
+    [("auto", "other", PairPool), ("pair", "other", PairPool), ("row", "other", Pool), ("auto", None, Pool)],
+)
+def test_pooling_is_as_the_config_says(setting, pooling, second, pool):
+    facts, _ = setting
+    heads = {"intent": {"kind": "classification", "column": "c", "pooling": pooling}}
+    config = build_config(facts.folder, input={"text": "text", "pair": second}, heads=heads)
+    model = build_model(config, TASKS[:1], facts)
+    assert type(model.chain.get_head("intent", config.chain.depth).pool) is pool
 
 
 def test_depth_zero_has_no_link(setting):

@@ -52,6 +52,16 @@ def test_nothing_labelled_is_no_loss_and_no_gradient(kind, batch):
     assert all(p.grad is None or not p.grad.abs().any() for p in head.parameters())
 
 
+@pytest.mark.parametrize("kind", SPACES)
+def test_dropout_changes_what_a_head_says_while_it_trains(kind, batch):
+    states = torch.randn(2, 5, 16)
+    dropping, plain = (build(kind, dropout=share)[0].train() for share in (0.5, 0.0))
+    assert not torch.equal(dropping(states, batch), dropping(states, batch))
+    assert torch.equal(plain(states, batch), plain(states, batch))
+    dropping.eval()
+    assert torch.equal(dropping(states, batch), dropping(states, batch))
+
+
 def test_classification_loss_is_cross_entropy_over_labelled_rows(batch):
     head, _ = build("classification", label_smoothing=0.1)
     logits = torch.randn(2, 3)
