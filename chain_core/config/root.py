@@ -152,17 +152,17 @@ class Config(Section):
         """The heads that some stage trains."""
         return frozenset().union(*(self.get_learners(stage) for stage in self.get_stages()))
 
-    def find_untouched(self) -> frozenset[int]:
-        """The numbers, from 1, of stages that read unchanged texts through a backbone that is to be tuned but is still
-        as it came: its states are known beforehand.
+    def find_untouched(self) -> dict[int, StageConfig]:
+        """The stages, by their numbers from 1, that read unchanged texts through a backbone that is to be tuned but is
+        still as it came: its states are known beforehand.
 
         An old run may have left it otherwise, prefixes speak from the first step on, and inputs are perturbed below the
         tuned layers.
         """
         if self.backbone.tuning in ("frozen", "prefix") or self.start is not None or self.train.adversarial:
-            return frozenset()
+            return {}
         leading = takewhile(lambda item: "backbone" not in item[1].trains, enumerate(self.get_stages(), start=1))
-        return frozenset(number for number, stage in leading if stage.objective != "masked_lm")
+        return {number: stage for number, stage in leading if stage.objective != "masked_lm"}
 
     @property
     def uses_lexical(self) -> bool:

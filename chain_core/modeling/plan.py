@@ -131,7 +131,7 @@ def compute_plan(
 
 def _reads_untouched(config: Config) -> bool:
     """Whether the rows' states are cached in all layers though some of these are tuned later."""
-    return any(config.get_stages()[number - 1].reads_rows for number in config.find_untouched())
+    return any(stage.reads_rows for stage in config.find_untouched().values())
 
 
 def _count_tuned(config: Config, facts: BackboneFacts) -> int:

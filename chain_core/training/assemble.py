@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from chain_core.config import Config, InputConfig
+from chain_core.config import Config, InputConfig, StageConfig
 from chain_core.data.cells import build_note
 from chain_core.data.encode import Encoded
 from chain_core.data.encoded_files import load_encoded
@@ -76,7 +76,7 @@ class FeedBuilder:
         tests = {name: part.data.test for name, part in config.get_sets().items() if isinstance(part.data.test, str)}
         encoded, parts = join_encoded(sets), cut_parts(sets, material.sets, tests)
         pooled, cached = not needs_positions(config), self.model.cached_layers
-        untouched = any(config.get_stages()[number - 1].reads_rows for number in self._list_untouched())
+        untouched = any(stage.reads_rows for stage in self._find_untouched().values())
         layers = self._choose_layers(parts, pooled, untouched=untouched)
         states = self._build_reader(pooled, layers).read(parts)
         gold = join_gold(material.sets, material.tasks)
@@ -100,7 +100,7 @@ class FeedBuilder:
         """Number of each stage that does not read `feed` as it is -> its rows: where it learns the texts themselves, or
         comes before the backbone's tuning."""
         material, config = self.material, self.material.config
-        untouched = self._list_untouched()
+        untouched = self._find_untouched()
 
         def encode(texts: Texts, source: str) -> Encoded:
             return self._encode(texts, source, config.input)
@@ -112,7 +112,7 @@ class FeedBuilder:
 
         first = dict.fromkeys(untouched, feed.read_untouched()) if feed.untouched else {}
         reader = Reader(config, material.facts, self.model, self.device, self.dtype, feed.pooled, encode, read, first)
-        feeds = {number: part for number, part in first.items() if config.get_stages()[number - 1].reads_rows}
+        feeds = {number: part for number, part in first.items() if untouched[number].reads_rows}
         return feeds | build_language_feeds(reader, feed, material.texts, material.unlabelled)
 
     def _encode_sets(self) -> list[Encoded]:
@@ -144,9 +144,10 @@ class FeedBuilder:
         """Most positions of a row."""
         return columns.max_length or self.material.facts.max_length
 
-    def _list_untouched(self) -> frozenset[int]:
+    def _find_untouched(self) -> dict[int, StageConfig]:
         """The stages to come in which the backbone is as it came."""
-        return frozenset(number for number in self.material.config.find_untouched() if number > self.done)
+        found = self.material.config.find_untouched()
+        return {number: stage for number, stage in found.items() if number > self.done}
 
     def _choose_layers(self, parts: Sequence[Part], pooled: bool, *, untouched: bool) -> tuple[int, ...]:
         """The layers that rows are read in: the frozen half's, and all that the chain reads of an untouched backbone
