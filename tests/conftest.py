@@ -34,6 +34,15 @@ def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def backbones(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Family -> the folder of a tiny random backbone."""
+    from tests.tiny import FAMILIES, save_tiny_backbone
+
+    root = tmp_path_factory.mktemp("backbones")
+    return {family: save_tiny_backbone(root / family, family) for family in FAMILIES}
+
+
+@pytest.fixture(scope="session")
 def commands(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """JSON lines with a column for every kind of head."""
     from tests.tiny import build_commands, write_rows

@@ -112,8 +112,7 @@ class FeedBuilder:
 
         first = dict.fromkeys(untouched, feed.read_untouched()) if feed.untouched else {}
         reader = Reader(config, material.facts, self.model, self.device, self.dtype, feed.pooled, encode, read, first)
-        feeds = {number: part for number, part in first.items() if untouched[number].reads_rows}
-        return feeds | build_language_feeds(reader, feed, material.texts, material.unlabelled)
+        return first | build_language_feeds(reader, feed, material.texts, material.unlabelled)
 
     def _encode_sets(self) -> list[Encoded]:
         """The sets' rows, each set encoded, and kept on disk, by itself."""

@@ -185,17 +185,23 @@ def predict(model: PlainModel, examples: Examples, batch_size: int, cast: Any, d
         with cast():
             logits = model(batch["input_ids"].to(device), batch["attention_mask"].to(device))["logits"]
         for task in examples.tasks:
-            for row, values in zip(rows, logits[task.name].float().cpu(), strict=True):
-                answers[task.name][row] = _answer(task, values, examples, row)
+            for row, numbers in zip(rows, _choose(task, logits[task.name]).tolist(), strict=True):
+                answers[task.name][row] = _name(task, numbers, examples, row)
     return answers
 
 
-def _answer(task: PlainTask, logits: Tensor, examples: Examples, row: int) -> Any:
+def _choose(task: PlainTask, logits: Tensor) -> Tensor:
+    """What a batch's logits say: a number in the rows' unit, which labels, or the best label's place."""
     if task.kind == "regression":
-        return float(logits[0]) * task.spread + task.mean
+        return logits[:, 0].float() * task.spread + task.mean
+    return logits > 0 if task.kind == "multilabel" else logits.argmax(-1)
+
+
+def _name(task: PlainTask, numbers: Any, examples: Examples, row: int) -> Any:
+    if task.kind == "regression":
+        return numbers
     if task.kind == "multilabel":
-        return [label for label, logit in zip(task.labels, logits.tolist(), strict=True) if logit > 0]
-    numbers = logits.argmax(-1).tolist()
+        return [label for label, said in zip(task.labels, numbers, strict=True) if said]
     if task.kind == "classification":
         return task.labels[numbers]
     assert examples.words is not None

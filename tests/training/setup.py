@@ -16,6 +16,7 @@ from chain_core.training.control import ask_nothing
 from chain_core.training.feed import Feed
 from chain_core.training.loop import train
 from chain_core.training.outcome import Outcome
+from tests.tiny import build_commands, write_rows
 
 T = TypeVar("T")
 CPU = torch.device("cpu")
@@ -25,12 +26,25 @@ PLAIN = {
     "train": {"batch_size": 16, "learning_rate": 5e-3, "precision": "fp32"},
 }
 """Sections that go quickly and to the last bit."""
+FILES = {"train": "train.jsonl", "validation": "validation.jsonl", "test": "test.jsonl"}
+"""What `write_files` writes, as the config's `data`."""
+
+
+def write_files(folder: Path) -> list[dict]:
+    """50 rows to train on, 14 to validate with, 16 to test with; the last."""
+    rows = build_commands(80)
+    for name, part in (("train", rows[:50]), ("validation", rows[50:64]), ("test", rows[64:])):
+        write_rows(folder / FILES[name], part)
+    return rows[64:]
 
 
 class Ready(NamedTuple):
     material: Material
     model: ChainModel
     feed: Feed
+
+    def get_builder(self, tell: Callable[[dict[str, Any]], None] = lambda event: None) -> FeedBuilder:
+        return FeedBuilder(self.material, self.model, CPU, torch.float32, tell, ask_nothing)
 
     def train(self, read_control: Callable[[], str] = ask_nothing, **options: Any) -> Generator[dict, None, Outcome]:
         """`training.loop.train` in fp32 on the CPU."""
@@ -51,6 +65,12 @@ def get_ready(
     model = build_model(material.config, material.tasks, material.facts)
     feed = FeedBuilder(material, model, CPU, torch.float32, tell, read_control).build()
     return Ready(material, model, feed)
+
+
+def get_staged(mapping: Mapping[str, Any], folder: Path) -> tuple[Ready, dict[int, Feed]]:
+    """As `get_ready`, and the rows of stages that do not read its feed as it is."""
+    ready = get_ready(mapping, folder)
+    return ready, ready.get_builder().build_stages(ready.feed)
 
 
 def finish(events: Generator[dict, None, T]) -> tuple[list[dict], T]:

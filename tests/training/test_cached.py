@@ -27,7 +27,7 @@ from chain_core.training.assemble import FeedBuilder
 from chain_core.training.feed import Feed, encode_all_labels
 from chain_core.training.optimiser import build_optimiser
 from chain_core.training.step import take_step
-from tests.tiny import FAMILIES, save_tiny_backbone
+from tests.tiny import FAMILIES
 
 CPU = torch.device("cpu")
 STEPS = 6
@@ -113,12 +113,6 @@ class UncachedFeed(Feed):
         return torch.stack(rows)[:, None]
 
 
-@pytest.fixture(scope="session")
-def folders(tmp_path_factory):
-    root = tmp_path_factory.mktemp("families")
-    return {family: save_tiny_backbone(root / family, family) for family in FAMILIES}
-
-
 def prepare(folder, commands, tmp_path, precision, way):
     sections = dict((WAYS | WAYS_OF_TUNING)[way])
     mapping = {
@@ -174,9 +168,9 @@ def compare(folder, commands, tmp_path, way, precision):
 
 
 @pytest.mark.parametrize(("family", "way"), [*product(FAMILIES, WAYS), *(("bert", way) for way in WAYS_OF_TUNING)])
-def test_cached_training_is_uncached_training(folders, commands, tmp_path, family, way):
+def test_cached_training_is_uncached_training(backbones, commands, tmp_path, family, way):
     """Within 0.2 % of each loss at every step, and 1 % of the gradient's norm, in fp32."""
-    (cached, first), (uncached, second) = compare(folders[family], commands, tmp_path, way, "fp32")
+    (cached, first), (uncached, second) = compare(backbones[family], commands, tmp_path, way, "fp32")
     for one, two in zip(cached, uncached, strict=True):
         assert one.keys() == two.keys()
         for key in one:
@@ -190,9 +184,9 @@ def test_cached_training_is_uncached_training(folders, commands, tmp_path, famil
 
 @pytest.mark.parametrize("way", ["frozen", "frozen pooled", "top 2 in full"])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_cached_training_is_uncached_training_in_bf16(folders, commands, tmp_path, family, way):
+def test_cached_training_is_uncached_training_in_bf16(backbones, commands, tmp_path, family, way):
     """Within 3 % of each loss at every step."""
-    (cached, _), (uncached, _) = compare(folders[family], commands, tmp_path, way, "bf16")
+    (cached, _), (uncached, _) = compare(backbones[family], commands, tmp_path, way, "bf16")
     for one, two in zip(cached, uncached, strict=True):
         for key in one:
             assert float(one[key]) == pytest.approx(float(two[key]), rel=0.03), key

@@ -13,12 +13,10 @@ from chain_core.data.text import Texts
 from chain_core.modeling.backbones import features
 from chain_core.modeling.backbones.catalogue import load_tokenizer
 from chain_core.services.rows.prepare import prepare_run
-from chain_core.training.assemble import FeedBuilder
-from chain_core.training.control import ask_nothing
 from chain_core.training.evaluate import compute_answers
 from chain_core.training.hidden import cut_parts
 from tests.tiny import build_commands, write_rows
-from tests.training.setup import CPU, finish, get_ready
+from tests.training.setup import CPU, FILES, finish, get_ready, write_files
 
 ROWS = [f"{word} {other}" for word in ("red", "warm", "cold") for other in ("light", "hall")]
 
@@ -44,16 +42,9 @@ def test_test_rows_are_by_themselves_where_they_stand_together(backbone, test, c
     assert np.concatenate([part.encoded.input_ids for part in found]).tolist() == encoded.input_ids.tolist()
 
 
-def write_files(folder):
-    rows = build_commands(80)
-    write_rows(folder / "train.jsonl", rows[:50])
-    write_rows(folder / "validation.jsonl", rows[50:64])
-    write_rows(folder / "test.jsonl", rows[64:])
-
-
 def build_mapping(backbone, **sections):
     return {
-        "data": {"train": "train.jsonl", "validation": "validation.jsonl", "test": "test.jsonl"},
+        "data": FILES,
         "input": {"tokens": "tokens"},
         "heads": {"intent": {"kind": "classification", "column": "intent"}},
         "backbone": {"name": str(backbone)},
@@ -77,8 +68,7 @@ def computed(monkeypatch):
 
 
 def complete(ready, tell=lambda event: None):
-    builder = FeedBuilder(ready.material, ready.model, CPU, torch.float32, tell, ask_nothing)
-    return builder.complete(ready.feed)
+    return ready.get_builder(tell).complete(ready.feed)
 
 
 def test_training_does_without_test_rows(backbone, tmp_path, computed):

@@ -19,7 +19,6 @@ from chain_core.reports.predictions import load_predictions
 from chain_core.services.rows.prepare import prepare_run
 from chain_core.services.runs.execute import execute_run
 from chain_core.services.runs.predictor import load_predictor
-from chain_core.training.assemble import FeedBuilder
 from chain_core.training.masking import (
     Draws,
     MaskedFeed,
@@ -30,7 +29,7 @@ from chain_core.training.masking import (
     mask_tokens,
 )
 from tests.tiny import add_mask_token, build_commands, save_tiny_backbone, write_rows
-from tests.training.setup import CPU, finish, get_ready
+from tests.training.setup import finish, get_staged
 
 HEADS = {
     "intent": {"kind": "classification", "column": "intent"},
@@ -67,15 +66,8 @@ def folder(tmp_path):
     return tmp_path
 
 
-def assemble(folder, mapping):
-    ready = get_ready(mapping, folder)
-    builder = FeedBuilder(ready.material, ready.model, CPU, torch.float32, lambda event: None, lambda: "")
-    feeds = builder.build_stages(ready.feed)
-    return ready, feeds
-
-
 def follow(folder, mapping):
-    ready, feeds = assemble(folder, mapping)
+    ready, feeds = get_staged(mapping, folder)
     seen, outcome = finish(ready.train(feeds=feeds))
     return ready.model, feeds, seen, outcome
 
@@ -174,7 +166,7 @@ def test_states_of_masked_rows_are_the_backbones(folder, encoder):
     from transformers import AutoModel
 
     stages = [{"objective": "masked_lm"}, {}]
-    _, feeds = assemble(folder, build_mapping(encoder, stages))
+    _, feeds = get_staged(build_mapping(encoder, stages), folder)
     feed = feeds[1]
     rows = feed.splits["validation"][:6]
     batch = feed.build_batch(rows)
@@ -199,7 +191,7 @@ def test_states_of_masked_rows_are_the_backbones(folder, encoder):
 def test_only_the_parts_of_a_stage_get_gradients(folder, encoder):
     stages = [{"objective": "masked_lm", "trains": ["links", "heads"]}, {"trains": ["heads"]}]
     mapping = build_mapping(encoder, stages, backbone={"tuning": "full", "layers": 1})
-    ready, feeds = assemble(folder, mapping)
+    ready, feeds = get_staged(mapping, folder)
     model = ready.model
     weights = {name: value.detach().clone() for name, value in model.named_parameters()}
     events = ready.train(feeds=feeds)
@@ -222,7 +214,7 @@ def test_heads_of_language_need_no_second_pass_to_agree(folder, encoder):
     stages = [{"objective": "masked_lm", "epochs": 1}, {"epochs": 1}]
     counts = []
     for strength in (0.0, 1.0):
-        ready, feeds = assemble(folder, build_mapping(encoder, stages, train={"r_drop": strength}))
+        ready, feeds = get_staged(build_mapping(encoder, stages, train={"r_drop": strength}), folder)
         passes, seen = [], {1: 0, 2: 0}
         ready.model.register_forward_hook(lambda *given, passes=passes: passes.append(1))
         for event in ready.train(feeds=feeds):
@@ -265,7 +257,7 @@ def test_a_stage_reads_rows_of_its_own(folder, encoder, name):
     else:
         write_rows(folder / name, [{"tokens": row["tokens"]} for row in rows])
     stages = [{"objective": "masked_lm", "data": name}, {}]
-    (material, _, feed), feeds = assemble(folder, build_mapping(encoder, stages))
+    (material, _, feed), feeds = get_staged(build_mapping(encoder, stages), folder)
     assert feeds[1].encoded.rows == 60
     assert len(feeds[1].splits["validation"]) == 6
     assert material.config.stages[0].data == str(folder / name)

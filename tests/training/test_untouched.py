@@ -18,12 +18,11 @@ from chain_core.reports.predictions import load_predictions
 from chain_core.services.runs.execute import execute_run
 from chain_core.storage.entries import save_limit
 from chain_core.training import hidden
-from chain_core.training.assemble import FeedBuilder
 from chain_core.training.control import Paused, ask_nothing
 from chain_core.training.evaluate import compute_answers
 from chain_core.training.live import build_live_feed, open_bundle
-from tests.tiny import FAMILIES, build_commands, save_tiny_backbone, write_rows
-from tests.training.setup import CPU, PLAIN, finish, get_ready
+from tests.tiny import FAMILIES
+from tests.training.setup import CPU, FILES, PLAIN, finish, get_ready, get_staged, write_files
 
 HEADS = {
     "intent": {"kind": "classification", "column": "intent", "depths": [0, "last"]},
@@ -31,12 +30,6 @@ HEADS = {
 }
 LINKS_FIRST = [{"trains": ["links", "heads"], "epochs": 2}, {"epochs": 1}]
 TUNINGS = ("full", "lora", "rslora", "dora", "adalora", "ia3", "norm")
-
-
-@pytest.fixture(scope="session")
-def folders(tmp_path_factory):
-    root = tmp_path_factory.mktemp("untouched")
-    return {family: save_tiny_backbone(root / family, family) for family in FAMILIES}
 
 
 def build_mapping(folder, commands, **sections):
@@ -50,13 +43,6 @@ def build_mapping(folder, commands, **sections):
     return merge(merge(PLAIN, mapping), sections)
 
 
-def prepare(mapping, folder):
-    """A run's parts, and the rows of its stages."""
-    ready = get_ready(mapping, folder)
-    builder = FeedBuilder(ready.material, ready.model, CPU, torch.float32, lambda event: None, ask_nothing)
-    return ready, builder.build_stages(ready.feed)
-
-
 def count_passes(model):
     """A list that grows with every pass through the tuned layers."""
     passes = []
@@ -64,27 +50,11 @@ def count_passes(model):
     return passes
 
 
-TIED = {"chain": {"links": {"kind": "backbone", "tie": "backbone"}}}
-EMBEDDINGS = {"chain": {"taps": [0, 0]}, "heads": {"intent": {"depths": ["last"]}}}
-
-
-@pytest.mark.parametrize("over", [TIED, EMBEDDINGS, {"train": {"r_drop": 1.0, "l2_sp": 0.1}}])
-def test_whatever_the_chain_reads(folders, commands, tmp_path, over):
-    test_training_is_as_if_states_were_computed(folders, commands, tmp_path, "bert", "full", None, **over)
-
-
-CASES = [
-    *(("bert", tuning, layers) for tuning, layers in product(TUNINGS, (2, None))),
-    *((family, "full", layers) for family, layers in product(FAMILIES, (2, None)) if family != "bert"),
-]
-
-
-@pytest.mark.parametrize(("family", "tuning", "layers"), CASES)
-def test_training_is_as_if_states_were_computed(folders, commands, tmp_path, family, tuning, layers, **more):
-    over = {"backbone": {"tuning": tuning, "layers": layers, "rank": 4}, "stages": LINKS_FIRST[:1], **more}
+def compare(folder, commands, tmp_path, **over):
+    """The losses of a leading stage, its states read from the cache and computed."""
     results = []
     for cached in (True, False):
-        ready, feeds = prepare(build_mapping(folders[family], commands, **over), tmp_path)
+        ready, feeds = get_staged(build_mapping(folder, commands, stages=LINKS_FIRST[:1], **over), tmp_path)
         passes = count_passes(ready.model)
         seen, _ = finish(ready.train(feeds=feeds if cached else {}))
         assert bool(passes) != cached
@@ -93,8 +63,26 @@ def test_training_is_as_if_states_were_computed(folders, commands, tmp_path, fam
     assert len(results[0]) > 4
 
 
-def test_the_tuned_layers_are_asked_from_the_first_stage_that_trains_them(folders, commands, tmp_path):
-    ready, feeds = prepare(build_mapping(folders["bert"], commands), tmp_path)
+CASES = [
+    *(("bert", tuning, layers) for tuning, layers in product(TUNINGS, (2, None))),
+    *((family, "full", layers) for family, layers in product(FAMILIES, (2, None)) if family != "bert"),
+]
+TIED = {"chain": {"links": {"kind": "backbone", "tie": "backbone"}}}
+EMBEDDINGS = {"chain": {"taps": [0, 0]}, "heads": {"intent": {"depths": ["last"]}}}
+
+
+@pytest.mark.parametrize(("family", "tuning", "layers"), CASES)
+def test_training_is_as_if_states_were_computed(backbones, commands, tmp_path, family, tuning, layers):
+    compare(backbones[family], commands, tmp_path, backbone={"tuning": tuning, "layers": layers, "rank": 4})
+
+
+@pytest.mark.parametrize("over", [TIED, EMBEDDINGS, {"train": {"r_drop": 1.0, "l2_sp": 0.1}}])
+def test_whatever_the_chain_reads(backbones, commands, tmp_path, over):
+    compare(backbones["bert"], commands, tmp_path, **over)
+
+
+def test_the_tuned_layers_are_asked_from_the_first_stage_that_trains_them(backbones, commands, tmp_path):
+    ready, feeds = get_staged(build_mapping(backbones["bert"], commands), tmp_path)
     assert set(feeds) == {1}
     passes = count_passes(ready.model)
     asked = {1: 0, 2: 0}
@@ -106,10 +94,10 @@ def test_the_tuned_layers_are_asked_from_the_first_stage_that_trains_them(folder
     assert asked[2] > 4
 
 
-def test_a_whole_run_answers_by_its_tuned_layers(folders, tmp_path):
+def test_a_whole_run_answers_by_its_tuned_layers(backbones, tmp_path):
     """Test rows stand in a file of their own, which no stage reads."""
-    rows, data = write_splits(tmp_path)
-    ready = get_ready(build_mapping(folders["bert"], "", data=data, backbone={"layers": 2}), tmp_path)
+    rows = write_files(tmp_path)
+    ready = get_ready(build_mapping(backbones["bert"], "", data=FILES, backbone={"layers": 2}), tmp_path)
     report = execute_run(ready.material.config, tmp_path / "run", folder=tmp_path, emit=lambda event: None)
     assert [stage["epochs"] for stage in report["stages"]] == [2, 1]
     bundle = open_bundle(tmp_path / "run" / "model")
@@ -120,7 +108,7 @@ def test_a_whole_run_answers_by_its_tuned_layers(folders, tmp_path):
         assert list(said.get_predicted(*key)) == list(values), key
 
 
-def test_one_pass_gives_what_every_stage_reads(folders, commands, tmp_path, monkeypatch):
+def test_one_pass_gives_what_every_stage_reads(backbones, commands, tmp_path, monkeypatch):
     passes, before = [], features.run_passes
 
     def run(lower, encoded, layers, *given):
@@ -130,36 +118,28 @@ def test_one_pass_gives_what_every_stage_reads(folders, commands, tmp_path, monk
     monkeypatch.setattr(features, "run_passes", run)
     monkeypatch.setattr(features, "SPARE_ROWS", 0)
     low = {"chain": {"depth": 2, "taps": [0, 2]}, "heads": {"intent": {"depths": ["last"]}}}
-    prepare(build_mapping(folders["bert"], commands, backbone={"layers": 3}), tmp_path)
+    get_staged(build_mapping(backbones["bert"], commands, backbone={"layers": 3}), tmp_path)
     assert passes == [(4, [1, 4])]
-    prepare(build_mapping(folders["bert"], commands, backbone={"layers": None}), tmp_path)
+    get_staged(build_mapping(backbones["bert"], commands, backbone={"layers": None}), tmp_path)
     assert passes == [(4, [1, 4])], "what another run has computed is found again"
-    prepare(build_mapping(folders["bert"], commands, **low, backbone={"tuning": "frozen"}, stages=None), tmp_path)
+    get_staged(build_mapping(backbones["bert"], commands, **low, backbone={"tuning": "frozen"}, stages=None), tmp_path)
     assert passes[1:] == [(2, [0, 2])], "no layer above those that are read"
 
 
-def write_splits(folder):
-    rows = build_commands(90)
-    for name, part in (("train", rows[:60]), ("validation", rows[60:75]), ("test", rows[75:])):
-        write_rows(folder / f"{name}.jsonl", part)
-    return rows[75:], {"train": "train.jsonl", "validation": "validation.jsonl", "test": "test.jsonl"}
-
-
-def test_states_are_computed_in_every_step_where_there_is_no_room(folders, commands, tmp_path):
+def test_states_are_computed_in_every_step_where_there_is_no_room(backbones, commands, tmp_path):
     save_limit(1000)
     told = []
-    ready = get_ready(build_mapping(folders["bert"], commands), tmp_path, tell=told.append)
+    ready = get_ready(build_mapping(backbones["bert"], commands), tmp_path, tell=told.append)
     assert [event["code"] for event in told if event["kind"] == "note"] == ["stage_uncached"]
     assert not ready.feed.untouched
     passes = count_passes(ready.model)
-    finish(ready.train(feeds=FeedBuilder(ready.material, ready.model, CPU, torch.float32, told.append, ask_nothing)
-                       .build_stages(ready.feed)))  # fmt: skip
+    finish(ready.train(feeds=ready.get_builder(told.append).build_stages(ready.feed)))
     assert passes
 
 
-def test_test_rows_take_no_room_that_only_leading_stages_need(folders, tmp_path, monkeypatch):
+def test_test_rows_take_no_room_that_only_leading_stages_need(backbones, tmp_path, monkeypatch):
     """Of a backbone tuned whole, nothing of them is ever cached."""
-    _, data = write_splits(tmp_path)
+    write_files(tmp_path)
     asked = []
 
     def compute(*given, later, **options):
@@ -167,18 +147,18 @@ def test_test_rows_take_no_room_that_only_leading_stages_need(folders, tmp_path,
         return features.compute_features(*given, later=later, **options)
 
     monkeypatch.setattr(hidden, "compute_features", compute)
-    get_ready(build_mapping(folders["bert"], "", data=data), tmp_path)
-    ready = get_ready(build_mapping(folders["bert"], "", data=data, backbone={"layers": 2}), tmp_path)
+    get_ready(build_mapping(backbones["bert"], "", data=FILES), tmp_path)
+    ready = get_ready(build_mapping(backbones["bert"], "", data=FILES, backbone={"layers": 2}), tmp_path)
     assert asked[0] == 0
     assert asked[1] == sum(part.count(pooled=False) for part in ready.feed.parts if part.later) * 2, "layers 1 and 2"
 
 
-def test_a_run_goes_on_behind_its_leading_stages_without_their_states(folders, tmp_path, monkeypatch):
-    _, data = write_splits(tmp_path)
+def test_a_run_goes_on_behind_its_leading_stages_without_their_states(backbones, tmp_path, monkeypatch):
+    write_files(tmp_path)
     stages = [{"trains": ["links", "heads"]}, {"epochs": 3}]
     train = {"checkpoint_steps": 1}
-    config = get_ready(build_mapping(folders["bert"], "", data=data, stages=stages, train=train), tmp_path)[0].config
-    seen, words = [], []
+    config = get_ready(build_mapping(backbones["bert"], "", data=FILES, stages=stages, train=train), tmp_path)[0].config
+    seen, asked = [], []
 
     def run(out, *, resume=False, read_control=ask_nothing):
         return execute_run(config, out, folder=tmp_path, emit=seen.append, read_control=read_control, resume=resume)
@@ -187,26 +167,26 @@ def test_a_run_goes_on_behind_its_leading_stages_without_their_states(folders, t
     seen.clear()
     with pytest.raises(Paused):
         run(tmp_path / "parts", read_control=lambda: "pause" if any(e.get("epoch") == 2 for e in seen) else "")
-    monkeypatch.setattr(hidden, "compute_features", lambda *given, **options: words.append(given) or {})
+    monkeypatch.setattr(hidden, "compute_features", lambda *given, **options: asked.append(given) or {})
     report = run(tmp_path / "parts", resume=True)
-    assert all(given[2] == () for given in words), "no layer is asked for"
+    assert all(given[2] == () for given in asked), "no layer is asked for"
     assert next(event["step"] for event in seen if event["kind"] == "resumed") > 4
     assert report["validation"] == whole["validation"]
 
 
 @pytest.mark.parametrize("objective", ["causal_lm", "next_sentence"])
-def test_texts_of_a_stages_own(folders, commands, tmp_path, objective):
+def test_texts_of_a_stages_own(backbones, commands, tmp_path, objective):
     (tmp_path / "more.txt").write_text("\n".join("turn the red light" if n % 2 else "play in hall" for n in range(40)))
     family = "gpt2" if objective == "causal_lm" else "bert"
     first = {"objective": objective, "data": "more.txt", "trains": ["links", "heads"]}
-    mapping = build_mapping(folders[family], commands, stages=[first, *LINKS_FIRST], heads={"slots": None})
+    mapping = build_mapping(backbones[family], commands, stages=[first, *LINKS_FIRST], heads={"slots": None})
     del mapping["heads"]["slots"]
     mapping["input"] = {"text": "text"}
-    ready, feeds = prepare(mapping, tmp_path)
+    ready, feeds = get_staged(mapping, tmp_path)
     assert set(feeds) == {1, 2}
     passes = count_passes(ready.model)
     for event in ready.train(feeds=feeds):
         assert bool(passes) == (event.get("stage") == 3 and event["kind"] != "stage")
     assert passes
-    alone, _ = prepare(merge(mapping, {"stages": [first, {}]}), tmp_path)
+    alone, _ = get_staged(merge(mapping, {"stages": [first, {}]}), tmp_path)
     assert not alone.feed.untouched, "no stage reads the run's own rows so"
