@@ -74,6 +74,12 @@ class Screen:
         found.wait_for()
         return found
 
+    def wait_for_value(self, key: str, value: str) -> None:
+        """A text input by its key; one that is new on the page stands empty for a frame before it shows its default."""
+        from playwright.sync_api import expect
+
+        expect(self.find(key).locator("input")).to_have_value(value, timeout=MILLISECONDS)
+
     def read_run_id(self) -> str:
         self.page.wait_for_url(re.compile(r"[?&]run="))
         match = re.search(r"[?&]run=([^&]+)", self.page.url)

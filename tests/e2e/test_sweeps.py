@@ -32,7 +32,7 @@ def test_a_sweep_from_the_draft_to_the_next_draft(
     screen.wait_for_text(re.compile("[01] of 2 done"))
     screen.page.get_by_text("2 of 2 done").wait_for(timeout=TRAIN_MILLISECONDS)
     screen.page.locator("[data-testid=stPlotlyChart]").nth(2).wait_for()
-    assert screen.page.get_by_text("Pareto front").count() >= 2
+    screen.page.get_by_text("Pareto front").nth(1).wait_for()
     screen.page.reload()
     screen.page.get_by_text("2 of 2 done").wait_for()
     screen.click("sweep_use_best")
@@ -50,8 +50,8 @@ def delete_and_bring_back(screen: Screen, store: Store) -> None:
     runs = {run.id for run in store.list_runs(group_id=sweep)}
     assert len(runs) == 2
     screen.find(f"sweep_more_{sweep}").locator("button").first.click()
-    name = screen.find(f"sweep_name_{sweep}").locator("input")
-    assert name.input_value() == store.list_groups()[0].name, "also in a popover that was shut while the page ran again"
+    # Also in a popover that was shut while the page ran again.
+    screen.wait_for_value(f"sweep_name_{sweep}", store.list_groups()[0].name)
     screen.find(f"sweep_delete_{sweep}").locator("button").first.click()
     undo = screen.find(f"sweep_undo_{sweep}")
     screen.wait_for_text(re.compile("is deleted, with 2 runs"))
