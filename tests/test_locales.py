@@ -19,7 +19,7 @@ ERRORS = {"ChainError", "ConfigError", "DataError", "BackboneError", "RunError",
 NOTES = {"build_note"}
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
 SAME_IN_BOTH = re.compile(
-    r"([\W\d]|/?(\w+/)+[\w.]+|(rs|Ada)?LoRA( alpha)?|DoRA|IA3|fp32|bf16|AdamW|Muon"
+    r"([\W\d]|/?(\w+/)+[\w.]+|(rs|Ada)?LoRA( alpha)?|DoRA|IA3|fp32|bf16|fp16|AdamW|Muon"
     r"|TensorBoard|W&B|MLflow|YAML|CSV|TSV|Parquet|HTML|JSON|CoNLL|GPU|F1|R²)*"
 )
 """Signs, paths and the names of formats."""

@@ -214,7 +214,7 @@ class TrainConfig(Section):
     a device's memory. Without meaning where one process trains."""
     seed: Int = Field(default=0, ge=0, lt=2**32)
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$")
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
 
     def get_batch_size(self, rows: int) -> int:
         """Of a stage that trains on so many rows. Left open, the largest of BATCH_SIZES with which an epoch has

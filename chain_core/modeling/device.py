@@ -35,15 +35,29 @@ def choose_device(name: str = "auto") -> torch.device:
     return device
 
 
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+"""As `train.precision` names them."""
+_TENSOR_CORES = (7, 0)
+"""The first NVIDIA generation that multiplies float16 faster than float32 (Volta)."""
+
+
 def choose_precision(name: str, device: torch.device) -> torch.dtype:
-    """`auto`: bfloat16 where the chip multiplies it natively (AMX, AVX-512 BF16, NVIDIA Ampere or newer)."""
+    """`auto`: bfloat16 where the chip multiplies it natively (AMX, AVX-512 BF16, NVIDIA Ampere or newer), float16 on
+    older NVIDIA chips with tensor cores (Volta, Turing), else float32."""
     if name != "auto":
-        return {"fp32": torch.float32, "bf16": torch.bfloat16}[name]
+        return PRECISIONS[name]
     if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
+        if torch.cuda.is_bf16_supported(including_emulation=False):
+            return torch.bfloat16
+        return torch.float16 if torch.cuda.get_device_capability(device) >= _TENSOR_CORES else torch.float32
     if device.type == "cpu":
         return torch.bfloat16 if has_native_bf16() else torch.float32
     return torch.float32
+
+
+def name_precision(dtype: torch.dtype) -> str:
+    """As `train.precision` does."""
+    return next(name for name, known in PRECISIONS.items() if known == dtype)
 
 
 def has_native_bf16() -> bool:

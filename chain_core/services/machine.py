@@ -1,4 +1,4 @@
-"""What this machine has: cores, memory, GPUs, the precision that pays, how fast it multiplies matrices.
+"""What this machine has: cores, memory, GPUs, the precision it chooses, how fast it multiplies matrices.
 
 `read_machine` needs no torch and is what a screen shows at first; `measure_machine` runs in the worker, whose
 result stands in the store under MACHINE_KEY from then on.
@@ -44,7 +44,7 @@ class Machine:
     """Bytes that this process may use."""
     gpus: tuple[Gpu, ...] | None = None
     precision: str | None = None
-    """"bf16" or "fp32": what `precision: auto` comes to on the device that `device: auto` picks."""
+    """"bf16", "fp16" or "fp32": what `precision: auto` comes to on the device that `device: auto` picks."""
     gflops: Mapping[str, float] = field(default_factory=dict)
     """Precision -> 1e9 floating-point operations a second in a square matrix product on that device."""
 
@@ -76,25 +76,22 @@ def save_machine(store: Store, machine: Machine) -> None:
 
 
 def measure_machine() -> Machine:
-    """Ask torch, and time a matrix product in each precision: a fraction of a second on the CPU."""
+    """Ask torch, and time a matrix product in float32 and in what is chosen here: a fraction of a second on the CPU."""
     import torch
 
-    from chain_core.modeling.device import choose_device, choose_precision
+    from chain_core.modeling.device import choose_device, choose_precision, name_precision
 
     device = choose_device()
     size = 512 if device.type == "cpu" else 4096
-    native = choose_precision("auto", device) == torch.bfloat16
-    gflops = {"fp32": _time_product(device, torch.float32, size)}
-    if native:
-        gflops["bf16"] = _time_product(device, torch.bfloat16, size)
-    pays = native and gflops["bf16"] > gflops["fp32"]
+    chosen = choose_precision("auto", device)
+    gflops = {name_precision(dtype): _time_product(device, dtype, size) for dtype in (torch.float32, chosen)}
     gpus = []
     if torch.cuda.is_available():
         for index in range(torch.cuda.device_count()):
             properties = torch.cuda.get_device_properties(index)
             gpus.append(Gpu(properties.name, properties.total_memory))
     here = read_machine()
-    return Machine(here.cores, here.memory, tuple(gpus), "bf16" if pays else "fp32", gflops)
+    return Machine(here.cores, here.memory, tuple(gpus), name_precision(chosen), gflops)
 
 
 def release_memory() -> None:

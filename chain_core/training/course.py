@@ -34,6 +34,7 @@ from chain_core.training.checkpoint import (
 )
 from chain_core.training.control import ReadControl
 from chain_core.training.outcome import StageOutcome
+from chain_core.training.scaling import LossScale
 from chain_core.training.stages import Parts, Stage
 
 _COUNTS = ("step", "epoch", "tuned")
@@ -65,8 +66,12 @@ class Course:
     """Steps done that trained the backbone."""
     outcomes: list[StageOutcome] = field(default_factory=list)
     """Of the stages that are done."""
+    scale: LossScale = field(init=False)
     started: float = field(default_factory=time.perf_counter)
     """On the clock of `perf_counter`, pauses taken out."""
+
+    def __post_init__(self) -> None:
+        self.scale = LossScale(self.dtype)
 
     @property
     def language(self) -> set[str]:
@@ -120,6 +125,7 @@ class Course:
             "training_seconds": time.perf_counter() - self.started,
             "outcomes": read_outcomes(self.outcomes),
             "random": read_random(self.random),
+            "scale": self.scale.get_state(),
             "lesson": lesson,
         }
         ranks: tuple[dict[str, Any] | None, Tensors] = (None, {})
@@ -147,6 +153,7 @@ class Course:
         self.outcomes = restore_outcomes(state["outcomes"])
         del self.to_come[: len(self.outcomes)]
         restore_random(self.random, state["random"])
+        self.scale.set_state(state.get("scale"))
         weights = share_out(checkpoint.tensors["weights"], self.model.state_dict())
         self.model.load_state_dict(weights, strict=False)
         if state["ranks"] is not None:

@@ -150,7 +150,7 @@ class Lesson:
                     course.model, batch, stage.run, self.optimiser, course.device, course.dtype,
                     anchors=course.anchors, progress=(course.tuned, self.tuned_steps) if stage.tunes else None,
                     parts=course.accumulate, read=stage.feed.read_batch, look=look, team=course.team, rows=rows,
-                    note=self.pruning.note if self.pruning.listens(len(stage.rows)) else None,
+                    scale=course.scale, note=self.pruning.note if self.pruning.listens(len(stage.rows)) else None,
                 )  # fmt: skip
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):

@@ -33,6 +33,7 @@ from chain_core.training.anchors import Anchor, compute_pull
 from chain_core.training.evaluate import Key
 from chain_core.training.perturb import build_shifts, find_worst_shifts
 from chain_core.training.pruning import Errors
+from chain_core.training.scaling import UNSCALED, LossScale
 from chain_core.training.sums import sum_gradient
 
 Losses = dict[Key, Tensor]
@@ -49,6 +50,7 @@ def take_step(
     anchors: Sequence[Anchor] = (),
     progress: tuple[int, int] | None = None,
     parts: int = 1,
+    scale: LossScale = UNSCALED,
     read: Callable[[Batch], Batch] = lambda batch: batch,
     look: Callable[[ChainModel], None] | None = None,
     note: Callable[[np.ndarray, Errors], None] | None = None,
@@ -58,7 +60,8 @@ def take_step(
     """One update; returns each head's loss at each depth, and under ("", 0) the total of the unperturbed passes.
 
     `progress`: this step's number, from 1, and how many there will be in which the backbone trains; `parts`: how many
-    the batch is cut into, one on the device at a time; `read`: makes of a part what the model reads;
+    the batch is cut into, one on the device at a time; `scale`: by what the loss is multiplied, where a gradient that
+    comes out too large leaves the weights as they are; `read`: makes of a part what the model reads;
     `look`: sees the gradient before it is clipped; `note`: is told of rows and their errors; `team`: each of its
     processes brings a batch of its own, its `Team.share` of `rows`.
     Raises ConfigError where the loss is no finite number any more.
@@ -68,13 +71,14 @@ def take_step(
     shares = compute_shares(model, pieces[:counted], device, team) if len(pieces) * team.size > 1 else [None]
     optimiser.zero_grad(set_to_none=True)
     summed: Losses = {}
+    noted: list[tuple[np.ndarray, Errors]] = []
     failure = None
     try:
         for number, piece in enumerate(pieces):
             share = shares[number] if number < counted else NOTHING
             pulls = _list_pulls(model, anchors, pruned) if team.main and not number else []
-            heard = note if number < counted else None
-            found = _add_gradient(model, read(piece).to(device), config, device, dtype, share, pulls, heard)
+            heard = noted.append if note is not None and number < counted else None
+            found = _add_gradient(model, read(piece).to(device), config, device, dtype, scale, share, pulls, heard)
             summed = {key: summed[key] + value for key, value in found.items()} if summed else found
     except Exception as error:
         if team.size == 1 or model.sharded:  # of which the others' passes cannot go on either
@@ -82,6 +86,11 @@ def take_step(
         failure = portable(error)
     if team.size > 1:
         summed = sum_gradient(model, summed, team, failure)
+    if not scale.undo(model, team):
+        return summed
+    if note is not None:
+        for each in noted:
+            note(*each)
     if look is not None:
         look(model)
     if settings.clip is not None:
@@ -151,11 +160,13 @@ def _add_gradient(
     config: Config,
     device: torch.device,
     dtype: torch.dtype,
+    scale: LossScale,
     share: Share | None,
     pulls: Sequence[Callable[[], Tensor]],
-    note: Callable[[np.ndarray, Errors], None] | None = None,
+    note: Callable[[tuple[np.ndarray, Errors]], None] | None = None,
 ) -> Losses:
-    """Add a batch's gradient, or a part's share in it, to what is there; what it adds to the losses and the total."""
+    """Add a batch's scaled gradient, or a part's share in it, to what is there; what it adds to the losses and the
+    total."""
     settings = config.train
     portions = share.losses if share is not None else None
     shifts = build_shifts(model, batch) if settings.adversarial else None
@@ -176,16 +187,23 @@ def _add_gradient(
     for pull in pulls:
         total = total + pull()
     if not torch.isfinite(total):
-        raise ConfigError("loss_not_finite", path="train.learning_rate", given=settings.learning_rate)
-    total.backward()
+        raise _explain_infinite(dtype, settings.learning_rate)
+    scale.apply(total).backward()
     if note is not None:
-        note(batch.rows, compute_errors(model, outputs[0], batch, portions))
+        note((batch.rows, compute_errors(model, outputs[0], batch, portions, scale.factor)))
     if shifts is not None:
         worst = find_worst_shifts(shifts, batch.mask, settings.adversarial)
         logits = _run(model, batch, device, dtype, worst)
-        compute_total(compute_losses(model, logits, batch), config, model.log_variances, portions).backward()
+        again = compute_total(compute_losses(model, logits, batch), config, model.log_variances, portions)
+        scale.apply(again).backward()
     told = {key: loss.detach() * (portions[key[0]] if portions is not None else 1) for key, loss in losses.items()}
     return {**told, ("", 0): total.detach()}
+
+
+def _explain_infinite(dtype: torch.dtype, rate: float) -> ConfigError:
+    if dtype == torch.float16:
+        return ConfigError("loss_overflows", path="train.precision", rate=rate)
+    return ConfigError("loss_not_finite", path="train.learning_rate", given=rate)
 
 
 def compute_losses(model: ChainModel, logits: Mapping[Key, Tensor], batch: Batch) -> Losses:
@@ -197,14 +215,18 @@ def compute_losses(model: ChainModel, logits: Mapping[Key, Tensor], batch: Batch
 
 
 def compute_errors(
-    model: ChainModel, logits: Mapping[Key, Tensor], batch: Batch, portions: Mapping[str, float] | None
+    model: ChainModel,
+    logits: Mapping[Key, Tensor],
+    batch: Batch,
+    portions: Mapping[str, float] | None,
+    factor: float = 1.0,
 ) -> Errors:
     """Head -> (B,) float32: how wrong its worst answer in each row is, once the total's gradient is there.
 
     It is the largest |d total / d logit| of the row, at all depths, but for what the head's loss is divided by: of
     cross-entropy 1 - p of the label, of a CRF that of a tag's marginal, of a score its distance, each times a number
     that is the same for all rows of a step. 0 where the row has no label or the head gets no gradient.
-    `portions`: as of `compute_total`.
+    `portions`: as of `compute_total`; `factor`: by what the total was multiplied.
     """
     errors: dict[str, Tensor] = {}
     for (name, depth), values in logits.items():
@@ -215,7 +237,7 @@ def compute_errors(
         error = torch.zeros(len(values), device=values.device)
         if portion and values.requires_grad and values.grad is not None:
             mass = head.compute_mass(batch.labels[name], batch)
-            error = values.grad.abs().flatten(1).amax(1) * (mass / portion)
+            error = values.grad.float().abs().flatten(1).amax(1) * (mass / (portion * factor))
         errors[name] = torch.maximum(errors[name], error) if name in errors else error
     return {name: values.cpu().numpy() for name, values in errors.items()}
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from chain_core.data.encode import Encoded
+from chain_core.errors import ConfigError
 from chain_core.modeling.backbones.backbone import Backbone, choose_attention, is_short
 from chain_core.modeling.batch import Batch, build_batch
 from chain_core.modeling.chain import compute_pooled
@@ -115,8 +116,13 @@ def _pass(lower, batch: Batch, layers, device, dtype, pooled) -> dict[int, Tenso
     with autocast(device, dtype):
         states = lower(batch.mask, batch.input_ids, batch.token_type_ids)
     if not pooled:
-        return {layer: states[layer][batch.mask] for layer in layers}
-    return {layer: compute_pooled(states[layer], batch.mask, causal=lower.causal) for layer in layers}
+        found = {layer: states[layer][batch.mask] for layer in layers}
+    else:
+        found = {layer: compute_pooled(states[layer], batch.mask, causal=lower.causal) for layer in layers}
+    if dtype == torch.float16 and not all(bool(torch.isfinite(state).all()) for state in found.values()):
+        # A product came out beyond its range; what float32 finds would be numbers.
+        raise ConfigError("states_overflow", path="train.precision")
+    return found
 
 
 def fits_half(states: Tensor) -> bool:
