@@ -36,13 +36,15 @@ def test_directions_stay_and_their_sizes_become_alike(rows, columns, scale, seed
     assert (turned - turned.diag().diag()).abs().max() < 1e-3
 
 
-def test_half_precision_is_about_as_near():
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("scale", [1e-12, 1.0, 1e12])
+def test_half_precision_is_about_as_near_whatever_the_gradients_size(dtype, scale):
     torch.manual_seed(0)
-    sizes = torch.linalg.svdvals(orthogonalise(torch.randn(48, 64), torch.bfloat16))
+    sizes = torch.linalg.svdvals(orthogonalise(torch.randn(48, 64) * scale, dtype))
     assert (sizes - 1).abs().max() < NEAR + 0.05
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_no_gradient_moves_nothing(dtype):
     assert not orthogonalise(torch.zeros(3, 5), dtype).any()
 

@@ -18,6 +18,7 @@ from chain_core.modeling.model import build_model, load_lower, name_weight
 from chain_core.training.agreement import COMPARISONS, compute_disagreement
 from chain_core.training.anchors import Anchor, build_pretrained_anchor, compute_pull
 from chain_core.training.optimiser import WEIGHTS_RATE, build_optimiser
+from chain_core.training.scaling import LossScale
 from chain_core.training.step import compute_losses, compute_total, read_loss_weights, take_step
 from tests.tiny import VOCABULARY
 
@@ -263,14 +264,15 @@ def test_learned_weights_settle_where_their_gradient_is_zero(backbone):
     assert found == pytest.approx(float(torch.log(2 * losses["slots", 2])), abs=0.05)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
 @pytest.mark.parametrize("settings", [{"r_drop": 1.0}, {"adversarial": 0.5}, {"loss_weights": "uncertainty"}], ids=str)
 @pytest.mark.parametrize("tuning", ["frozen", "adalora", "prefix"])
-def test_half_precision_steps(backbone, settings, tuning):
+def test_half_precision_steps(backbone, settings, tuning, dtype):
     model, config, batch = start(backbone, dropout=0.1, backbone={"tuning": tuning}, train=settings)
-    optimiser = build_optimiser(model, config.train)
-    first = take_step(model, batch, config, optimiser, CPU, torch.bfloat16)
+    optimiser, scale = build_optimiser(model, config.train), LossScale(dtype)
+    first = take_step(model, batch, config, optimiser, CPU, dtype, scale=scale)
     for _ in range(15):
-        last = take_step(model, batch, config, optimiser, CPU, torch.bfloat16)
+        last = take_step(model, batch, config, optimiser, CPU, dtype, scale=scale)
     assert last["", 0].dtype == torch.float32
     assert last["", 0] < first["", 0]
 

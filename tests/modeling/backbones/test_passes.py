@@ -13,6 +13,7 @@ import torch
 
 from chain_core.data.encode import encode_texts
 from chain_core.data.text import Texts
+from chain_core.errors import ConfigError
 from chain_core.modeling.backbones import backbone, passes
 from chain_core.modeling.backbones.catalogue import load_tokenizer, read_facts
 from chain_core.modeling.backbones.passes import run_passes
@@ -187,3 +188,19 @@ def test_half_precision_says_what_it_cannot_hold(facts, encoded, monkeypatch):
     monkeypatch.setattr(passes, "LARGEST_HALF", 1e-3)
     with pytest.raises(passes.HalfOverflow):
         list(run(facts, encoded, stored=torch.float16))
+
+
+def test_a_pass_in_float16_that_overflows_says_so(facts, encoded):
+    batches = np.arange(ROWS).reshape(-1, 3)
+
+    def read(dtype):
+        lower = load_lower(facts, facts.num_layers)
+        for name, parameter in lower.named_parameters():
+            if parameter.ndim == 2 and "emb" not in name and "wte" not in name and "wpe" not in name:
+                parameter.mul_(1e4)
+        return list(run_passes(lower, encoded, [4], CPU, dtype, True, torch.float32, batches))
+
+    assert all(np.isfinite(states[4]).all() for _, states in read(torch.bfloat16))
+    with pytest.raises(ConfigError) as caught:
+        read(torch.float16)
+    assert caught.value.code == "states_overflow"

@@ -74,6 +74,10 @@ WAYS = {
     "frozen": {},
     "top layers in full": {"backbone": {"tuning": "full", "layers": 1}},
     "lora": {"backbone": {"tuning": "lora", "rank": 4}},
+    "lora in float16": {
+        "backbone": {"tuning": "lora", "rank": 4},
+        "train": {"precision": "fp16", "clip": None, "average": 0.3},
+    },
     "adalora": {"backbone": {"tuning": "adalora", "rank": 4, "final_rank": 2, "layers": 1}, "train": {"epochs": 4}},
     "stages that grow and mask": {
         "backbone": {"tuning": "full", "layers": 1},

@@ -24,10 +24,13 @@ TAGGING = {
     "intent": {"kind": "classification", "column": "intent", "dropout": 0},
     "slots": {"kind": "tagging", "column": "slots", "dropout": 0},
 }
+HEAVY = {name: {**head, "weight": 100} for name, head in TAGGING.items()}
+"""Heads whose scaled gradient is too large for float16 in a run's first steps."""
 TRAIN = {"epochs": 2, "batch_size": 16, "learning_rate": 5e-3, "backbone_learning_rate": 2e-3, "precision": "fp32"}
 LORA = {"tuning": "lora", "rank": 4, "dropout": 0}
-TOLERANCE = 2e-5
-"""Of losses and weights, absolutely: sums of float32 in another order, over a dozen steps."""
+FINE, COARSE = (2e-5, 1e-4, 1e-3), (5e-3, 2e-2, 2e-2)
+"""Of figures, absolutely and relatively, and of all weights together: sums of float32, and of float16, in another
+order, over a dozen steps."""
 
 
 def build(model: Path, /, *, backbone=None, train=None, heads=TAGGING, **sections) -> dict:
@@ -70,6 +73,12 @@ WAYS = {
     "weights averaged": {"backbone": LORA, "train": {"average": 0.3}},
     "links by muon, sharded": {"backbone": {"tuning": "full"}, "train": {"optimiser": "muon", "shard": "on"}},
     "easy rows left out": {"train": {"epochs": 4, "batch_size": 4, "prune": 0.9}},
+    "in float16": {"train": {"precision": "fp16", "clip": 1.0}, "heads": HEAVY},
+    "in float16, sharded": {
+        "backbone": {"tuning": "full", "layers": 1},
+        "train": {"precision": "fp16", "shard": "on"},
+        "heads": HEAVY,
+    },
     "memory of one runs short": {"backbone": LORA},
 }  # fmt: skip
 CHANGED = ("hidden words, then tasks", "sharded, in parts", "sharded lora")
@@ -140,7 +149,7 @@ def read_told(folder: Path) -> list[dict]:
 
 @pytest.mark.parametrize("way", WAYS)
 def test_two_processes_train_as_one(folder, way):
-    assert_like(folder / way, folder / "alone" / way)
+    assert_like(folder / way, folder / "alone" / way, COARSE if "float16" in way else FINE)
 
 
 @pytest.mark.parametrize("way", CHANGED)
@@ -155,29 +164,29 @@ def test_another_number_of_processes_goes_on(folder, before, now, way):
     assert_like(out, folder / "alone" / way)
 
 
-def assert_like(out: Path, alone: Path) -> None:
+def assert_like(out: Path, alone: Path, tolerance: tuple[float, float, float] = FINE) -> None:
     """The course, the weights and the predictions are those of one process, but for the last digits."""
     courses = [[event for event in read_log(place) if event["kind"] in ("step", "epoch")] for place in (out, alone)]
     assert [event["kind"] for event in courses[0]] == [event["kind"] for event in courses[1]]
     for ours, theirs in zip(*courses, strict=True):
         for name in ("loss", "losses", "gradient", "validation", "joint", "learning_rate"):
-            assert ours.get(name) == close(theirs.get(name)), (name, ours["step"])
+            assert ours.get(name) == close(theirs.get(name), *tolerance[:2]), (name, ours["step"])
     weights = [load_file(place / "model" / "chain.safetensors") for place in (out, alone)]
     assert weights[0].keys() == weights[1].keys()
     # Not one by one: where a gradient is nothing but rounding, Adam makes a step of it.
     flat = [torch.cat([part[name].flatten() for name in sorted(part)]) for part in weights]
-    assert (flat[0] - flat[1]).norm() < 1e-3 * flat[1].norm()
+    assert (flat[0] - flat[1]).norm() < tolerance[2] * flat[1].norm()
     for split in ("validation", "test"):
         tables = [pq.read_table(place / "predictions" / f"{split}.parquet") for place in (out, alone)]
         kept = [name for name in tables[0].column_names if not name.startswith(("conf:", "pred:score"))]
         assert tables[0].select(kept).equals(tables[1].select(kept))
 
 
-def close(value):
-    """Equal, but for the last digits of float32."""
+def close(value, absolute: float, relative: float):
+    """Equal, but for the last digits."""
     if isinstance(value, dict):
-        return {name: close(inner) for name, inner in value.items()}
-    return pytest.approx(value, abs=TOLERANCE, rel=1e-4) if isinstance(value, float) else value
+        return {name: close(inner, absolute, relative) for name, inner in value.items()}
+    return pytest.approx(value, abs=absolute, rel=relative) if isinstance(value, float) else value
 
 
 def test_each_row_is_computed_once_over_a_pause(folder):
