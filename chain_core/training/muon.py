@@ -80,8 +80,10 @@ def orthogonalise(matrix: Tensor, dtype: torch.dtype) -> Tensor:
     """(R, C) float32 -> about U Vᵀ of its singular value decomposition U S Vᵀ, float32; zeros stay zeros."""
     tall = matrix.shape[0] > matrix.shape[1]
     x = matrix.mT if tall else matrix
-    # Made of a size of 1 before it is rounded: a gradient may lie below all that float16 can hold.
-    x = (x / (x.norm() * _MARGIN).clamp_min(torch.finfo(x.dtype).tiny)).to(dtype)
+    if dtype == torch.float16:  # which may hold nothing of a gradient before it is scaled
+        x = x / x.norm().clamp_min(torch.finfo(x.dtype).tiny)
+    x = x.to(dtype)
+    x = x / (x.norm() * _MARGIN).clamp_min(torch.finfo(dtype).tiny)
     for a, b, c in _POLYNOMIALS:
         gram = x @ x.mT
         x = _add_diagonal(gram @ _add_diagonal(c * gram, b), a) @ x
