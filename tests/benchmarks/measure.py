@@ -25,6 +25,16 @@ def read_cpu_seconds() -> float:
     return time.process_time()
 
 
+def read_memory() -> dict[str, float]:
+    """The most memory that this process ever held, of the machine and, where it used one, of the GPU, in MB."""
+    from torch import cuda
+
+    held = {"memory_mb": read_peak_mb()}
+    if cuda.is_available() and (device := cuda.max_memory_allocated()):
+        held["gpu_memory_mb"] = device / MEGABYTE
+    return held
+
+
 def read_peak_mb() -> float:
     """The most memory that this process ever held, in MB (of 10^6 bytes), mapped files included."""
     try:

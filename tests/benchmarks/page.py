@@ -25,10 +25,11 @@ from tests.benchmarks.words import is_of, list_contenders, name_titles, render_p
 FIGURES = (
     ("total", "seconds in all", "{:,.1f}"), ("work", "without imports", "{:,.1f}"),
     ("cpu", "CPU seconds", "{:,.1f}"), ("epoch", "seconds an epoch", "{:,.2f}"),
-    ("memory", "peak memory, MB", "{:,.0f}"), ("trainable", "trainable parameters", "{:,.0f}"),
+    ("memory", "peak memory, MB", "{:,.0f}"), ("gpu_memory", "peak GPU memory, MB", "{:,.0f}"),
+    ("trainable", "trainable parameters", "{:,.0f}"),
     ("kept", "disk kept, MB", "{:,.1f}"), ("written", "disk written, MB", "{:,.1f}"),
 )  # fmt: skip
-"""What tables show of a run's cost: key, title, format."""
+"""What tables show of a run's cost, as far as one has it: key, title, format."""
 
 
 def render_page(results: Sequence[Result], rate: Sequence[dict] = (), gpu: Sequence[dict] = ()) -> str:
@@ -139,12 +140,13 @@ def _render_costs(experiment: str, data: str, summaries: Mapping[str, Summary], 
         )
         for metric in metrics
     }
+    shown = [figure for figure in FIGURES if any(figure[0] in summary.figures for summary in summaries.values())]
     rows = []
     for name, summary in summaries.items():
         mark = " ≈" if summary.extrapolated else ""
         cells = [html.escape(titles.get(name, name)) + mark]
         cells += [format_spread(getattr(summary, split).get(metric), "{:.4f}", best[metric]) for metric in metrics]
-        cells += [format_spread(summary.figures.get(key), form) for key, _, form in FIGURES]
+        cells += [format_spread(summary.figures.get(key), form) for key, _, form in shown]
         rows.append([*cells, str(len(summary.seeds))])
     note = ""
     if any(summary.extrapolated for summary in summaries.values()):
@@ -152,8 +154,7 @@ def _render_costs(experiment: str, data: str, summaries: Mapping[str, Summary], 
             "<p class='note'>≈: measured for a while only; its seconds are extrapolated, its quality is not known.</p>"
         )
     return (
-        render_table(["", *(f"{split} {m}" for m in metrics), *(title for _, title, _ in FIGURES), "seeds"], rows)
-        + note
+        render_table(["", *(f"{split} {m}" for m in metrics), *(title for _, title, _ in shown), "seeds"], rows) + note
     )
 
 
@@ -269,15 +270,8 @@ def _render_gpu(speeds: Sequence[dict]) -> str:
     if not speeds:
         return ""
     header = [
-        "backbone shape",
-        "device",
-        "mode",
-        "tokens a second",
-        "TFLOP/s",
-        "share of the peak",
-        "trainable",
-        "memory, MB",
-    ]
+        "backbone shape", "device", "mode", "tokens a second", "TFLOP/s", "share of the peak", "trainable", "memory, MB",
+    ]  # fmt: skip
     rows = [
         [
             f"{speed['shape']}: {speed['num_hidden_layers']} x {speed['hidden_size']}",

@@ -12,6 +12,8 @@ from tests.benchmarks.score import JOINT, Flat, join_right
 
 MINIMUM = 3
 """Seeds on each side that a verdict needs."""
+MEMORY = ("memory_mb", "gpu_memory_mb")
+"""Of a result: the machine's and, where it has one, the GPU's."""
 VERDICTS = ("better", "worse", "no difference", "too few seeds")
 
 
@@ -43,7 +45,8 @@ class Summary:
     test: Mapping[str, Spread] = field(default_factory=dict)
     validation: Mapping[str, Spread] = field(default_factory=dict)
     figures: Mapping[str, Spread] = field(default_factory=dict)
-    """total, work (without imports), cpu, features, training, epoch, seconds; memory, kept, written (MB); trainable"""
+    """total, work (without imports), cpu, features, training, epoch, seconds; memory, gpu_memory, kept, written (MB);
+    trainable"""
     curves: tuple[tuple[dict[str, Any], ...], ...] = ()
     """Of each seed, its validation figures against seconds."""
     extrapolated: bool = False
@@ -83,7 +86,7 @@ def _join(results: Sequence[Result]) -> Result:
     joined: Result = {
         "job": {**results[0]["job"], "contender": results[0]["job"]["contender"].partition(".")[0]},
         "seconds": {key: add("seconds", key) for key in ("imports", "features", "training", "cpu", "total")},
-        "memory_mb": max(result["memory_mb"] for result in results),
+        **{name: max(r[name] for r in results) for name in MEMORY if all(name in r for r in results)},
         "trainable": add("trainable"),
         "disk_mb": {key: add("disk_mb", key) for key in ("kept", "written")},
         "curve": _chain_curves(results),
@@ -142,11 +145,11 @@ def _list_figures(result: Result) -> Flat:
         "work": seconds["total"] - seconds["imports"],
         "features": seconds.get("features", 0.0),
         "training": seconds["training"],
-        "memory": result["memory_mb"],
         "kept": disk["kept"],
         "written": disk["written"],
         "trainable": float(result["trainable"]),
     }
+    figures.update({name.removesuffix("_mb"): result[name] for name in MEMORY if name in result})
     if seconds.get("cpu") and not result.get("extrapolated"):
         figures["cpu"] = seconds["cpu"]
     if seconds.get("epochs"):

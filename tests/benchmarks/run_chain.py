@@ -18,7 +18,7 @@ from tests.benchmarks.measure import (
     describe_machine,
     measure_folder_mb,
     read_cpu_seconds,
-    read_peak_mb,
+    read_memory,
     seconds_since_start,
 )
 from tests.benchmarks.rows import DATA, read_rows, write_splits
@@ -46,7 +46,7 @@ def run_chain(job: Job, work: Path) -> Result:
             "cpu": read_cpu_seconds(),
             "total": seconds_since_start(),
         },
-        "memory_mb": read_peak_mb(),
+        **read_memory(),
         "trainable": report["parameters"]["trainable"],
         "disk_mb": {
             "kept": measure_folder_mb(work / "run" / "model"),

@@ -22,7 +22,7 @@ from tests.benchmarks.measure import (
     describe_machine,
     has_native_bf16,
     read_cpu_seconds,
-    read_peak_mb,
+    read_memory,
     seconds_since_start,
 )
 from tests.benchmarks.plain import Examples, load_auto_model, pool
@@ -70,7 +70,7 @@ def run_linear(job: Job, work: Path) -> Result:
             "imports": imports, "features": features, "training": total - imports - features, "epochs": [],
             "cpu": read_cpu_seconds(), "total": total,
         },
-        "memory_mb": read_peak_mb(),
+        **read_memory(),
         "trainable": int(trainable),
         "disk_mb": {"kept": trainable * 8 / 1e6, "written": trainable * 8 / 1e6},
         "machine": describe_machine(),

@@ -27,7 +27,7 @@ from tests.benchmarks.measure import (
     has_native_bf16,
     measure_folder_mb,
     read_cpu_seconds,
-    read_peak_mb,
+    read_memory,
     seconds_since_start,
 )
 from tests.benchmarks.plain import Examples, PlainModel, build_tasks, load_auto_model, predict
@@ -88,7 +88,7 @@ def run_trainer(job: Job, work: Path) -> Result:
     result["seconds"]["total"] = total + result.get("extrapolated", {}).get("seconds_added", 0.0)
     return {
         **result,
-        "memory_mb": read_peak_mb(),
+        **read_memory(),
         "trainable": sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad),
         "disk_mb": {
             "kept": measure_folder_mb(work / "model"),

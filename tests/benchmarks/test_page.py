@@ -44,6 +44,15 @@ def test_page_of_each_experiment(experiment, words):
     assert not re.search(r"(src|href)=", re.sub(r"<script.*?</script>", "", page, flags=re.S))
 
 
+def test_a_gpus_memory_is_shown_where_there_was_one():
+    results = make_experiment("race")
+    assert "peak GPU memory" not in strip(render_page(results))
+    results[0]["gpu_memory_mb"] = 1234.0
+    page = strip(render_page(results))
+    assert "peak GPU memory" in page
+    assert "1,234" in page
+
+
 def test_what_ends_lower_with_less_is_worth_having():
     """And what ends lower with more, or with something else, does not help."""
     found = {"base": 0.9, "depth-0": 0.8, "lexical-off": 0.95, "linear": 0.8, "crf": 0.95, "density-4": 0.9}

@@ -55,6 +55,11 @@ def test_runs_of_single_tasks_add_up():
     assert joined["seconds"]["total"] == 150.0
     assert joined["trainable"] == 2000
     assert joined["memory_mb"] == 500.0
+    assert "gpu_memory_mb" not in joined
+    for single, held in ((slots, 300.0), (intent, 400.0)):
+        single["gpu_memory_mb"] = held
+    (joined,) = group_results([intent, slots], "race", "atis")["lora-each"]
+    assert joined["gpu_memory_mb"] == 400.0
     assert joined["test"] == {"slots/entity_f1": 0.9, "intent/accuracy": 0.8, "joint/exact_match": 0.5}
     assert max(point["seconds"] for point in joined["curve"]) == 150.0
 
