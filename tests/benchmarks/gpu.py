@@ -170,13 +170,14 @@ def _build_forward(lower, device, dtype):
 
 def _build_step(model, config, device, dtype):
     from chain_core.training.optimiser import build_optimiser
+    from chain_core.training.scaling import LossScale
     from chain_core.training.step import take_step
 
-    optimiser = build_optimiser(model, config.train, dtype)
+    optimiser, scale = build_optimiser(model, config.train, dtype), LossScale(dtype)
     model.train()
 
     def step(batch) -> None:
-        take_step(model, batch, config, optimiser, device, dtype)
+        take_step(model, batch, config, optimiser, device, dtype, scale=scale)
 
     return step
 

@@ -270,7 +270,8 @@ def _render_gpu(speeds: Sequence[dict]) -> str:
     if not speeds:
         return ""
     header = [
-        "backbone shape", "device", "mode", "tokens a second", "TFLOP/s", "share of the peak", "trainable", "memory, MB",
+        "backbone shape", "device", "mode", "tokens a second", "TFLOP/s", "share of the peak", "trainable",
+        "memory, MB",
     ]  # fmt: skip
     rows = [
         [

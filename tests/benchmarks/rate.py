@@ -66,6 +66,7 @@ class Epoch:
         from chain_core.services.rows.prepare import prepare_run
         from chain_core.training.assemble import FeedBuilder
         from chain_core.training.optimiser import build_optimiser
+        from chain_core.training.scaling import LossScale
 
         material = prepare_run(config, folder)
         self.config, self.tasks = material.config, material.tasks
@@ -76,6 +77,7 @@ class Epoch:
         self.feed = builder.build()
         self.model.to(self.device)
         self.optimiser = build_optimiser(self.model, self.config.train, self.dtype)
+        self.scale = LossScale(self.dtype)
         self.rows = self.feed.splits["train"]
         self.lengths = np.ones(self.feed.encoded.rows, np.int64) if self.feed.pooled else self.feed.encoded.lengths
         self.steps = 0
@@ -92,7 +94,8 @@ class Epoch:
         size = self.config.train.get_batch_size(len(self.rows))
         batches = sample_batches(self.lengths, self.rows, size, np.random.default_rng(0))
         for rows in batches:
-            take_step(self.model, self.feed.build_batch(rows), self.config, self.optimiser, self.device, self.dtype)
+            batch = self.feed.build_batch(rows)
+            take_step(self.model, batch, self.config, self.optimiser, self.device, self.dtype, scale=self.scale)
             self.steps += 1
         wait(self.device)
         return time.perf_counter() - before
