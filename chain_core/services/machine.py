@@ -84,7 +84,7 @@ def measure_machine() -> Machine:
     device = choose_device()
     size = 512 if device.type == "cpu" else 4096
     chosen = choose_precision("auto", device)
-    gflops = {name_precision(dtype): _time_product(device, dtype, size) for dtype in (torch.float32, chosen)}
+    gflops = {name_precision(dtype): _time_product(device, dtype, size) for dtype in {torch.float32, chosen}}
     gpus = []
     if torch.cuda.is_available():
         for index in range(torch.cuda.device_count()):
