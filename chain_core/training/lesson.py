@@ -29,12 +29,13 @@ from chain_core.training.checkpoint import (
 from chain_core.training.control import heed
 from chain_core.training.course import Course
 from chain_core.training.gauges import compute_gradient_norms, describe_gauges, read_learning_rates
+from chain_core.training.losses import Losses, read_loss_weights
 from chain_core.training.optimiser import build_optimiser, compute_rate, set_rates
 from chain_core.training.outcome import Best
 from chain_core.training.pruning import Pruning
 from chain_core.training.sampling import group_rows, sample_epoch
 from chain_core.training.stages import Stage
-from chain_core.training.step import Losses, read_loss_weights, take_step
+from chain_core.training.step import take_step
 
 STEP_EVENTS = 1000
 """About how many step events a run makes, however long it is."""

@@ -2,7 +2,7 @@
 
 From the second epoch on, a row is left out with a fixed probability, for that epoch, if when it was last seen each of
 its heads was less wrong about it than about its rows in the mean. So none is forgotten, and no head's units matter. How
-wrong a head is tells `step.compute_errors`: Paul et al. 2021 (arXiv 2107.07075, EL2N), with the largest error instead
+wrong a head is tells `losses.compute_errors`: Paul et al. 2021 (arXiv 2107.07075, EL2N), with the largest error instead
 of the norm. The mean as the limit and the draw are InfoBatch's (Qin et al. 2024, arXiv 2303.04947); rows that stay do
 not count more for those that go, whose gradient is small, as in Jiang et al. 2019 (arXiv 1910.00762).
 """

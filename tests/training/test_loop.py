@@ -13,9 +13,9 @@ from chain_core.errors import ConfigError, DataError
 from chain_core.modeling.backbones.ranks import count_ranks
 from chain_core.training.control import ask_nothing
 from chain_core.training.feed import choose_labelled
+from chain_core.training.losses import compute_total
 from chain_core.training.optimiser import build_optimiser, compute_rate
 from chain_core.training.sampling import sample_batches
-from chain_core.training.step import compute_total
 from tests.training.setup import CPU, PLAIN, finish, get_ready
 
 HEADS = {

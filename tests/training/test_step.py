@@ -17,9 +17,10 @@ from chain_core.modeling.batch import Batch
 from chain_core.modeling.model import build_model, load_lower, name_weight
 from chain_core.training.agreement import COMPARISONS, compute_disagreement
 from chain_core.training.anchors import Anchor, build_pretrained_anchor, compute_pull
+from chain_core.training.losses import compute_losses, compute_total, read_loss_weights
 from chain_core.training.optimiser import WEIGHTS_RATE, build_optimiser
 from chain_core.training.scaling import LossScale
-from chain_core.training.step import compute_losses, compute_total, read_loss_weights, take_step
+from chain_core.training.step import take_step
 from tests.tiny import VOCABULARY
 
 CPU = torch.device("cpu")
