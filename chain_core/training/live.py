@@ -16,7 +16,7 @@ from chain_core.data.encode import encode_texts
 from chain_core.data.text import Texts
 from chain_core.modeling.backbones.backbone import Backbone
 from chain_core.modeling.backbones.catalogue import load_tokenizer
-from chain_core.modeling.backbones.passes import fits_half
+from chain_core.modeling.backbones.passes import fits_half, refuse_overflow
 from chain_core.modeling.batch import Batch, build_batch
 from chain_core.modeling.bundle import load_bundle
 from chain_core.modeling.chain import compute_pooled
@@ -51,15 +51,20 @@ class LiveFeed(Feed):
 def read_states(
     lower: Backbone, batch: Batch, layers: Sequence[int], device: torch.device, dtype: torch.dtype, *, pooled: bool
 ) -> Batch:
-    """The batch with the frozen half's states of these layers in place of its token ids, on the device."""
+    """The batch with the frozen half's states of these layers in place of its token ids, on the device.
+
+    Raises ConfigError `states_overflow` where float16 cannot hold them.
+    """
     there = batch.to(device)
     with autocast(device, dtype):
         states = lower(there.mask, there.input_ids, there.token_type_ids)
     if pooled:
         hidden = {layer: compute_pooled(states[layer], there.mask, causal=lower.causal)[:, None] for layer in layers}
+        refuse_overflow(hidden.values(), dtype)
         there = replace(there, mask=torch.ones(len(batch.rows), 1, dtype=torch.bool, device=device))
     else:
         hidden = {layer: states[layer] for layer in layers}
+        refuse_overflow((state[there.mask] for state in hidden.values()), dtype)
     kept = {layer: _round(state) for layer, state in hidden.items()}
     return replace(there, hidden=kept, input_ids=None, token_type_ids=None)
 

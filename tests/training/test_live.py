@@ -12,6 +12,7 @@ import torch
 from chain_core.config import InputConfig, resolve_config
 from chain_core.data.encode import Encoded, encode_texts
 from chain_core.data.text import Texts
+from chain_core.errors import ConfigError
 from chain_core.modeling.backbones.catalogue import load_tokenizer, read_facts
 from chain_core.modeling.backbones.passes import LARGEST_HALF
 from chain_core.modeling.batch import build_batch
@@ -91,6 +92,32 @@ def test_states_too_large_for_halves_are_kept_whole(backbone, pooled, scale):
     assert state.isfinite().all()
     assert state.dtype == (torch.float16 if scale == 1.0 else torch.float32)
     assert (state.abs().max() > LARGEST_HALF) == (scale > 1.0)
+
+
+@pytest.mark.parametrize("pooled", [False, True])
+def test_states_beyond_float16_are_refused_in_words_only(backbone, pooled):
+    facts = read_facts(str(backbone))
+    texts = Texts("text", pa.array(["turn on the light", "stop"]))
+    encoded: Encoded = encode_texts(texts, load_tokenizer(facts.folder), 16)
+    batch = build_batch(encoded, np.arange(2))
+
+    def read(place):
+        """With a state beyond float16's range in the second row."""
+        lower = load_lower(facts, 4)
+
+        def burst(module, given, states):
+            states[4][1, place] = torch.inf
+            return states
+
+        lower.register_forward_hook(burst)
+        return read_states(lower, batch, (4,), CPU, torch.float16, pooled=pooled)
+
+    assert batch.mask[1].tolist()[-1] is False
+    with pytest.raises(ConfigError) as caught:
+        read(0)
+    assert caught.value.code == "states_overflow"
+    if not pooled:
+        assert read(-1).hidden[4][batch.mask].isfinite().all()
 
 
 @pytest.mark.parametrize("family", ["gpt2", "llama"])

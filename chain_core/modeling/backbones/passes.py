@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import groupby
 
@@ -119,10 +119,14 @@ def _pass(lower, batch: Batch, layers, device, dtype, pooled) -> dict[int, Tenso
         found = {layer: states[layer][batch.mask] for layer in layers}
     else:
         found = {layer: compute_pooled(states[layer], batch.mask, causal=lower.causal) for layer in layers}
-    if dtype == torch.float16 and not all(bool(torch.isfinite(state).all()) for state in found.values()):
-        # A product came out beyond its range; what float32 finds would be numbers.
-        raise ConfigError("states_overflow", path="train.precision")
+    refuse_overflow(found.values(), dtype)
     return found
+
+
+def refuse_overflow(states: Iterable[Tensor], dtype: torch.dtype) -> None:
+    """Raises ConfigError `states_overflow` where a pass in float16 left its range: float32 would find numbers."""
+    if dtype == torch.float16 and not all(bool(torch.isfinite(state).all()) for state in states):
+        raise ConfigError("states_overflow", path="train.precision")
 
 
 def fits_half(states: Tensor) -> bool:
