@@ -1,7 +1,7 @@
 """Three sets of defaults: any key of the user's own goes over them.
 
 fast      the backbone is frozen and its features are cached: an epoch costs a few matrix products
-balanced  LoRA in the top layers
+balanced  the top three layers in full: what lies below them is cached
 thorough  all layers in full, under a link for each of a backbone of six layers and one for its embeddings
 """
 
@@ -15,7 +15,6 @@ PRESETS: dict[str, dict[str, Any]] = {
         "chain": {"depth": 3, "links": {"dropout": 0.0}},
         "train": {
             "epochs": 8,
-            "optimiser": "muon",
             "learning_rate": 2e-3,
             "schedule": "constant",
             "average": 0.1,
@@ -23,9 +22,17 @@ PRESETS: dict[str, dict[str, Any]] = {
         },
     },
     "balanced": {
-        "backbone": {"tuning": "lora", "layers": 3},
-        "chain": {"depth": 3, "links": {"dropout": 0.1}},
-        "train": {"epochs": 10, "batch_size": 32, "learning_rate": 1e-3, "backbone_learning_rate": 1e-3},
+        "backbone": {"tuning": "full", "layers": 3},
+        "chain": {"depth": 3, "links": {"dropout": 0.0}},
+        "train": {
+            "epochs": 8,
+            "batch_size": 32,
+            "learning_rate": 1e-3,
+            "backbone_learning_rate": 2e-4,
+            "schedule": "constant",
+            "average": 0.1,
+            "prune": 0.9,
+        },
     },
     "thorough": {
         "backbone": {"tuning": "full"},
@@ -33,7 +40,6 @@ PRESETS: dict[str, dict[str, Any]] = {
         "train": {
             "epochs": 8,
             "batch_size": 32,
-            "optimiser": "muon",
             "learning_rate": 1e-3,
             "backbone_learning_rate": 1e-4,
         },

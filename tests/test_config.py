@@ -585,7 +585,9 @@ def test_bare_on_and_off_are_words_here(word: str) -> None:
     [
         ({"preset": "thorough"}, "on"),
         ({"preset": "thorough", "backbone": {"layers": 2}}, "off"),
-        ({"preset": "balanced", "backbone": {"layers": None}}, "off"),
+        ({"preset": "thorough", "backbone": {"tuning": "lora"}}, "off"),
+        ({"preset": "balanced"}, "off"),
+        ({"preset": "balanced", "backbone": {"layers": None}}, "on"),
         ({"preset": "fast"}, "off"),
     ],
 )

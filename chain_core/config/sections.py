@@ -166,7 +166,7 @@ class TrainConfig(Section):
     epochs: Int = Field(default=8, ge=1, le=10_000)
     batch_size: Int | None = Field(default=None, ge=1, le=4096)
     """Rows of one step; null: by the number of rows, see `get_batch_size`."""
-    optimiser: Literal["adamw", "muon"] = "adamw"
+    optimiser: Literal["adamw", "muon"] = "muon"
     """muon: the links' matrices, with those of their taps' projections, learn by Muon (Jordan et al. 2024), all other
     parameters by AdamW."""
     learning_rate: Float = Field(default=1e-3, gt=0, le=10)

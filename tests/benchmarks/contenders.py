@@ -59,7 +59,11 @@ _TEXTBOOK = {
 
 
 def build_race(layers: int) -> list[Contender]:
-    top = {"tuning": "full", "layers": min(2, layers)}
+    lora = merge(FROZEN, {
+        "chain": {"depth": 3, "links": {"dropout": 0.1}},
+        "backbone": {"tuning": "lora", "layers": min(3, layers)},
+        "train": {"epochs": 10, "batch_size": 32, "backbone_learning_rate": 1e-3},
+    })  # fmt: skip
     return [
         Contender("fast", "chain, preset fast", settings={"preset": "fast"}),
         Contender("fast-4", "chain, preset fast, 4 epochs at a higher rate",
@@ -69,8 +73,9 @@ def build_race(layers: int) -> list[Contender]:
         Contender("lora-joint", "LoRA, joint", "trainer", _CAREFUL),
         Contender("balanced", "chain, preset balanced", settings={"preset": "balanced"}),
         Contender("linear", "logistic regression on frozen vectors", "linear"),
-        Contender("top-2", "chain, 3 links, top 2 layers in full",
-                  settings={"backbone": top, "chain": {"depth": 3}, "train": _TRAIN_FULL}),
+        Contender("top-2", "chain, preset balanced, 2 layers",
+                  settings={"preset": "balanced", "backbone": {"layers": min(2, layers)}}),
+        Contender("lora-top", "chain, 3 links, LoRA in the top 3 layers", settings=lora),
         Contender("lora-each", "LoRA, a run a task", "trainer", _CAREFUL, each=True),
         Contender("thorough", "chain, preset thorough", settings={"preset": "thorough"}),
         Contender("thorough-plain", "chain, preset thorough, no CRF",
@@ -82,7 +87,7 @@ def build_race(layers: int) -> list[Contender]:
         Contender("full-gentle", "full fine-tuning, joint, at half the rate, 5 epochs", "trainer",
                   {"tuning": "full", "epochs": 5, "batch_size": 32, "learning_rate": 1e-4, "head_learning_rate": 1e-3}),
         Contender("lora-links", "chain, 6 links, LoRA in all layers",
-                  settings={"preset": "balanced", "backbone": {"layers": None}, "chain": {"depth": 6}}),
+                  settings=merge(lora, {"backbone": {"layers": None}, "chain": {"depth": 6}})),
         Contender("textbook", "textbook LoRA, a run a task", "trainer", _TEXTBOOK, each=True),
     ]  # fmt: skip
 

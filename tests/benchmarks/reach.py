@@ -13,7 +13,7 @@ from tests.benchmarks.results import group_results
 JOINT_BAR = 1 / 10
 EACH_BAR = 1 / 20
 METRIC = "slots/entity_f1"
-CHAINS = ("fast-4", "fast", "balanced", "top-2", "lora-links", "thorough")
+CHAINS = ("fast-4", "fast", "balanced", "top-2", "lora-top", "lora-links", "thorough")
 
 
 @dataclass(frozen=True)

@@ -141,5 +141,5 @@ def test_it_moves_the_links_matrices_alone(backbone, commands, tmp_path):
     }
     cells = {f"chain.cells.{cell}.{name}.weight" for cell in (0, 1) for name in ("project", "link.into", "link.out")}
     assert moved == cells
-    groups = build_optimiser(model, TrainConfig()).param_groups
+    groups = build_optimiser(model, TrainConfig(optimiser="adamw")).param_groups
     assert not any(group["orthogonal"] for group in groups), "AdamW moves all by itself"

@@ -93,11 +93,6 @@ _TAKES: tuple[tuple[str, Works, tuple[str, ...]], ...] = (
     ),
     ("chain.depth ≥ 1", lambda config: config.chain.depth > 0, ("chain.budget",)),
     (
-        "chain.depth ≥ 1",
-        lambda config: config.chain.depth > 0 or config.train.optimiser == "adamw",
-        ("train.optimiser",),
-    ),
-    (
         "augment.copies ≥ 1",
         lambda config: config.augment.copies > 0,
         tuple(f"augment.{key}" for key in ("delete", "swap", "replace", "neighbours", "synonyms", "back_translation")),

@@ -136,10 +136,6 @@ def test_links_that_are_frozen_while_they_add_nothing_are_told(sections: dict[st
         ({"train": {"average": 0.5}, "backbone": {"tuning": "adalora"}}, ("no_effect", "train.average")),
         ({"train": {"average": 0.0}, "backbone": {"tuning": "adalora"}}, None),
         ({"train": {"prune": 0.5, "average": 0.5}}, None),
-        ({"preset": "balanced", "train": {"optimiser": "muon"}, "chain": {"depth": 0}},
-         ("no_effect", "train.optimiser")),
-        ({"preset": "balanced", "train": {"optimiser": "muon"}}, None),
-        ({"train": {"optimiser": "adamw"}, "chain": {"depth": 0}}, None),
     ],
 )  # fmt: skip
 def test_options_and_heads_that_come_to_nothing_are_told(
