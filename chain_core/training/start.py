@@ -21,6 +21,7 @@ from chain_core.config import Config
 from chain_core.data.cells import Note, build_note
 from chain_core.errors import ConfigError
 from chain_core.modeling.backbones.catalogue import BackboneFacts, compute_weights_key
+from chain_core.modeling.backbones.tuning import compute_scale
 from chain_core.modeling.bundle import load_bundle
 from chain_core.modeling.heads.seats import Seat
 from chain_core.modeling.model import ChainModel
@@ -64,7 +65,7 @@ def match_start(folder: Path, model: ChainModel, config: Config, facts: Backbone
     old, before, _, old_facts = load_bundle(folder)
     _check_backbone(before, config, old_facts, facts)
     _check_tuning(old, model, before, config)
-    weights = {name: value for name, value in old.get_saved().items() if name.startswith("upper.")}
+    weights = _get_tuned(old, compute_scale(before.backbone) / compute_scale(config.backbone))
     notes: list[Note] = []
     matching, begun = list(_match_links(old, model)), config.get_stages()[0].depth
     assert begun is not None
@@ -99,6 +100,12 @@ def _check_tuning(old: ChainModel, model: ChainModel, before: Config, config: Co
         raise ConfigError(
             "start_tuning", path="backbone.tuning", given=config.backbone.tuning, old=before.backbone.tuning
         )
+
+
+def _get_tuned(old: ChainModel, times: float) -> dict[str, Tensor]:
+    """What was tuned of the backbone. LoRA's second factor is taken `times` as large: so under another alpha, or as
+    rsLoRA, the product of both changes the layers as before."""
+    return {name: value * times if "lora_B" in name else value for name, value in _get_part(old, "upper.").items()}
 
 
 def _get_part(model: ChainModel, prefix: str) -> dict[str, Tensor]:

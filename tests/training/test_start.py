@@ -254,6 +254,33 @@ def test_a_tuned_backbone_goes_on_as_it_was_tuned(old, backbone, tmp_path):
     assert any("lora_" in name for name in weights)
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("lora", {"alpha": 8.0}), ("lora", {"tuning": "rslora"}), ("dora", {"alpha": 64.0}), ("adalora", {"alpha": 4.0})],
+)
+def test_an_adapter_that_is_scaled_otherwise_changes_the_layers_as_before(old, backbone, tmp_path, before, after):
+    tuned = {"tuning": before, "layers": 2, "rank": 4, "dropout": 0.0}
+    strong = build_mapping(backbone, backbone=tuned, train={"backbone_learning_rate": 0.05})
+    execute_run(resolve_config(strong), tmp_path / "tuned", folder=old, emit=lambda event: None)
+    start = {"run": str(tmp_path / "tuned")}
+    inputs = torch.randn(3, 5, 32)
+    states = []
+    for backbone_section in (tuned, {**tuned, **after}):
+        material, model = prepare(old, build_mapping(backbone, backbone=backbone_section, start=start))
+        match_start(tmp_path / "tuned" / "model", model, material.config, material.facts).apply(model)
+        states.append(run_layers(model, inputs))
+    torch.testing.assert_close(states[1], states[0])
+    fresh = prepare(old, strong)[1]
+    assert not torch.allclose(run_layers(fresh, inputs), states[0], atol=0.01)
+
+
+def run_layers(model, inputs):
+    """The last layer's states (B, T, H) where the tuned ones are given these."""
+    with torch.no_grad():
+        mask = torch.ones(inputs.shape[:2], dtype=torch.bool)
+        return model.eval().upper(mask, None, None, inputs, None)[4]
+
+
 def learn(folder, mapping):
     """Distance of the links' weights from the old ones after a run."""
     material, model = prepare(folder, mapping)

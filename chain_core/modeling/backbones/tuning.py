@@ -76,6 +76,11 @@ def _add_lora(
     inject_adapter_in_model(adapter, model, adapter_name=ADAPTER)
 
 
+def compute_scale(config: BackboneConfig) -> float:
+    """What LoRA's product of two factors is multiplied by, up to what only its rank decides."""
+    return config.alpha / config.rank ** (0.5 if config.tuning == "rslora" else 1.0)
+
+
 def get_final_rank(config: BackboneConfig) -> int:
     """The mean rank that AdaLoRA ends with."""
     return config.final_rank or max(config.rank // 2, 1)
