@@ -53,8 +53,19 @@ def smooth(values: Sequence[float | None], factor: float) -> list[float | None]:
     return smoothed
 
 
-def build_frame(curves: Mapping[str, Curve], series: str, axis: str, factor: float) -> tuple[pd.DataFrame, bool]:
-    """Long form of one series, from a run's label -> its curve: x, run, value, smooth. And whether x is in minutes."""
+def build_frame(
+    curves: Mapping[str, Curve],
+    series: str,
+    axis: str,
+    factor: float,
+    stages: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
+) -> tuple[pd.DataFrame, bool]:
+    """Long form of one series, from a run's label -> its curve: x, run, value, smooth, stage. And whether x is in
+    minutes.
+
+    `stages`: a run's label -> its stages (events); where there are several, `stage` holds each's name at the first
+    point that lies in it.
+    """
     unit = _UNITS.get(series.partition("/")[0], 1.0)
     longest = max((x for curve in curves.values() for x in getattr(curve, axis) if x is not None), default=0.0)
     minutes = axis == "seconds" and longest > LONG_SECONDS
@@ -62,20 +73,37 @@ def build_frame(curves: Mapping[str, Curve], series: str, axis: str, factor: flo
     for label, curve in curves.items():
         values = [None if value is None else value * unit for value in curve.value]
         columns = {"x": getattr(curve, axis), "run": label, "value": values, "smooth": smooth(values, factor)}
-        parts.append(pd.DataFrame(columns).astype({"x": float, "value": float, "smooth": float}))
+        part = pd.DataFrame(columns).astype({"x": float, "value": float, "smooth": float})
+        part["stage"] = _mark_stages(curve, (stages or {}).get(label, ()))
+        parts.append(part)
     if not parts:
-        return pd.DataFrame(columns=["x", "run", "value", "smooth"]), minutes
+        return pd.DataFrame(columns=["x", "run", "value", "smooth", "stage"]), minutes
     frame = pd.concat(parts, ignore_index=True).dropna(subset=["x", "value"])
     if minutes:
         frame["x"] /= 60
     return frame, minutes
 
 
+def _mark_stages(curve: Curve, stages: Sequence[Mapping[str, Any]]) -> pd.Series:
+    """At the first value of each of several stages its name, None elsewhere."""
+    marks: list[str | None] = [None] * len(curve.step)
+    for event in stages if len(stages) > 1 else ():
+        within = (
+            place
+            for place, (step, value) in enumerate(zip(curve.step, curve.value, strict=True))
+            if step > event["step"] and value is not None
+        )
+        if (first := next(within, None)) is not None:
+            marks[first] = str(event.get("name") or event["stage"])
+    return pd.Series(marks, dtype=object)
+
+
 def build_chart(labels: Sequence[str], titles: Mapping[str, str], *, log: bool, smoothed: bool) -> dict[str, Any]:
-    """Vega-Lite's description: a colour a run; where `smoothed`, the values themselves are faint behind.
+    """Vega-Lite's description: a colour a run; where `smoothed`, the values themselves are faint behind. A diamond
+    stands where a stage begins.
 
     It holds no data and so stays the same from tick to tick: the chart then moves without being built anew. `titles`
-    names x, run and value.
+    names x, run, value and stage.
     """
     colour = {
         "field": "run",
@@ -108,7 +136,10 @@ def build_chart(labels: Sequence[str], titles: Mapping[str, str], *, log: bool, 
         ],
         **draw(shown, {"type": "point", "filled": True, "size": 26}),
     }
-    layers = [draw(shown, {"type": "line", "strokeWidth": 1.8}), points]
+    begun = draw(shown, {"type": "point", "shape": "diamond", "filled": True, "size": 90, "opacity": 1})
+    begun["transform"] = [{"filter": "isValid(datum.stage)"}]
+    begun["encoding"]["tooltip"] = [{"field": "stage", "type": "nominal", "title": titles["stage"]}, *tooltip]
+    layers = [draw(shown, {"type": "line", "strokeWidth": 1.8}), points, begun]
     if smoothed:
         layers.insert(0, draw("value", {"type": "line", "strokeWidth": 1, "opacity": 0.25}))
     kept = [{"filter": "datum.value > 0"}] if log else []

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import streamlit as st
 
@@ -39,11 +40,19 @@ def show_compared(runs: Sequence[Run]) -> None:
         else store.read_curves(run.id, POINTS, chosen)
         for label, run in zip(labels, runs, strict=True)
     }
+    stages = {
+        label: _read_ended_stages(str(get_home()), run.id, run.attempt)
+        if run.state in ENDED
+        else store.read_events(run.id, kinds=("stage",))
+        for label, run in zip(labels, runs, strict=True)
+    }
     for start in range(0, len(chosen), 2):
         places = st.columns(2) if len(chosen) > 1 else [st.container()]
         for place, series in zip(places, chosen[start : start + 2], strict=False):
             with place:
-                _show_chart(curves, labels, series, axis, factor, log)
+                _show_chart(curves, stages, series, axis, factor, log)
+    if any(len(events) > 1 for events in stages.values()):
+        st.caption(t("runs.stage_marks"))
     if len(runs) == 1:
         st.caption(t("runs.tick_more"))
 
@@ -73,16 +82,23 @@ def _show_settings(names: Sequence[str]) -> tuple[list[str], str, float, bool]:
 
 
 def _show_chart(
-    curves: dict[str, Curves], labels: Sequence[str], series: str, axis: str, factor: float, log: bool
+    curves: Mapping[str, Curves],
+    stages: Mapping[str, Sequence[Mapping[str, Any]]],
+    series: str,
+    axis: str,
+    factor: float,
+    log: bool,
 ) -> None:
     title = name_series(series)
     st.markdown(f"**{escape_markdown(title)}**")
     found = {label: read[series] for label, read in curves.items() if series in read}
-    frame, minutes = build_frame(found, series, axis, factor)
+    frame, minutes = build_frame(found, series, axis, factor, stages)
     if frame.empty:
         st.caption(t("runs.no_value_yet"))
         return
-    titles = {"x": t("runs.axis_minutes" if minutes else f"runs.axis_{axis}"), "run": t("runs.name"), "value": title}
+    across = t("runs.axis_minutes" if minutes else f"runs.axis_{axis}")
+    titles = {"x": across, "run": t("runs.name"), "value": title, "stage": t("runs.stage")}
+    labels = list(curves)
     legend = 22 * len(labels) if len(labels) > 1 else 0
     st.vega_lite_chart(frame, build_chart(labels, titles, log=log, smoothed=factor > 0), height=270 + legend)
 
@@ -117,3 +133,8 @@ def _list_ended(home: str, run_id: str, attempt: int) -> list[str]:
 @st.cache_data(max_entries=100, show_spinner=False)
 def _read_ended(home: str, run_id: str, attempt: int, series: tuple[str, ...]) -> Curves:
     return get_store().read_curves(run_id, POINTS, series)
+
+
+@st.cache_data(max_entries=500, show_spinner=False)
+def _read_ended_stages(home: str, run_id: str, attempt: int) -> list[dict[str, Any]]:
+    return get_store().read_events(run_id, kinds=("stage",))

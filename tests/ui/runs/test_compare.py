@@ -7,7 +7,7 @@ import pytest
 from chain_core.services.store.records import Curve
 from chain_core.ui.runs.compare import build_chart, build_frame, name_apart, order_series, smooth
 
-TITLES = {"x": "Steps", "run": "Run", "value": "Loss"}
+TITLES = {"x": "Steps", "run": "Run", "value": "Loss", "stage": "Stage"}
 
 
 def curve(values: list[float | None], seconds: float = 1.0) -> Curve:
@@ -43,7 +43,15 @@ def test_long_runs_are_told_in_minutes_and_memory_in_gigabytes() -> None:
 def test_nothing_gives_an_empty_frame() -> None:
     frame, _ = build_frame({}, "train/loss", "step", 0.0)
     assert frame.empty
-    assert list(frame.columns) == ["x", "run", "value", "smooth"]
+    assert list(frame.columns) == ["x", "run", "value", "smooth", "stage"]
+
+
+def test_each_of_several_stages_is_marked_at_its_first_value() -> None:
+    stages = [{"stage": 1, "name": "words", "step": 0}, {"stage": 2, "name": "", "step": 2}, {"stage": 3, "step": 9}]
+    curves = {"a": curve([1.0, 2.0, None, 4.0]), "b": curve([1.0])}
+    frame, _ = build_frame(curves, "train/loss", "step", 0.0, {"a": stages, "b": stages[:1]})
+    marks = frame.loc[frame["stage"].notna(), ["run", "x", "stage"]].values.tolist()
+    assert marks == [["a", 1.0, "words"], ["a", 4.0, "2"]], "a run of one stage has no mark, nor what has no value yet"
 
 
 def test_runs_of_one_name_are_told_apart() -> None:
